@@ -1,0 +1,3 @@
+"""The shared core of SOR: decide where an order goes, and prove it."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""The edge: pydantic schemas, RFC 9457 problems, JSON."""

@@ -1,0 +1,1 @@
+"""Pure vocabulary of the router: no AWS, no HTTP, no pydantic."""

@@ -1,0 +1,1 @@
+"""The decision: pure, exact, recomputable. No AWS, no HTTP, no pydantic."""
