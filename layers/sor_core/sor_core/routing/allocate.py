@@ -1,0 +1,423 @@
+"""Split an order over venues at least cost, exactly, in integers.
+
+The problem. Each venue offers a convex cost curve (its levels at all-in unit prices, ascending), a
+lot, bounds lo..hi (multiples of the lot) and a fixed cost for being used at all. Choose for each
+venue 0 or a multiple of its lot within its bounds, at most `max_legs` of them not 0, so that,
+lexicographically, (1) the total is as large as possible without passing the target, (2) cost plus
+fixed costs are least, (3) legs are fewest, (4) the venues that come first in the given order carry
+the most.
+
+How. (3) and (4) are folded into the integers of (2) as smaller digits, so one exact minimum
+decides all three. The only things that are not convex are on/off and the lots. Branch and bound
+runs over on/off: relaxing both, a price lambda for one unit of the total gives the Lagrangian
+bound (Everett 1963; for fixed costs: Geoffrion 1974), whose best lambda is found by bisection.
+With the on-set fixed and lots that divide each other, the marginal costs of the finest lot are
+merged, bundled into the next coarser lot, merged again and so on: each step keeps the marginal
+costs ascending, so taking the cheapest first is exact. Where lots do not divide each other the
+on-set is left out and the result is not claimed to be optimal (`lower_bound` shows by how much it
+may miss).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
+
+MAX_NODES = 20_000
+"""Nodes of branch and bound before the best found so far is returned unproven (some 2 s)."""
+
+
+class Curve:
+    """What one venue asks for each size. All integers; `unit_costs` ascending, may be negative."""
+
+    __slots__ = ("costs", "ends", "fixed", "hi", "lo", "lot", "unit_costs")
+
+    def __init__(
+        self, unit_costs: Sequence[int], sizes: Sequence[int], *, lot: int, lo: int, hi: int, fixed: int = 0
+    ) -> None:
+        self.unit_costs = list(unit_costs)
+        self.ends = list(accumulate(sizes, initial=0))
+        self.costs = list(accumulate(map(int.__mul__, unit_costs, sizes), initial=0))
+        self.lot = lot
+        self.lo = max(lot, -(-lo // lot) * lot)
+        self.hi = min(hi, self.ends[-1]) // lot * lot
+        self.fixed = fixed
+
+    @property
+    def usable(self) -> bool:
+        """Whether any size but 0 is allowed."""
+        return self.lo <= self.hi
+
+    def cost(self, size: int) -> int:
+        """Least cost of `size`, fixed cost not counted."""
+        i = bisect_right(self.ends, size) - 1
+        rest = size - self.ends[i]
+        return self.costs[i] + (rest * self.unit_costs[i] if rest else 0)
+
+    def best_size(self, price: int, *, largest: bool = True) -> int:
+        """A size within the bounds (lots relaxed) that minimises cost(size) - price x size."""
+        i = bisect_right(self.unit_costs, price) if largest else bisect_left(self.unit_costs, price)
+        return min(max(self.ends[i], self.lo), self.hi)
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A solution: one size per curve given, in their order."""
+
+    sizes: tuple[int, ...]
+    total: int
+    cost: int
+    """Sum of the curves' costs and the fixed costs of those used."""
+    lower_bound: int
+    """No admissible split of `total` costs less. Equal to `cost` when proven."""
+
+
+def allocate(curves: Sequence[Curve], target: int, max_legs: int | None = None) -> Split:
+    """Solve the problem of the module's head for `target` > 0.
+
+    Returns the empty split (total 0) where nothing can be filled.
+    """
+    usable = [i for i, c in enumerate(curves) if c.usable and c.lo <= target]
+    limit = min(len(usable), max_legs if max_legs is not None else len(usable))
+    total = _largest_total([curves[i] for i in usable], target, limit)
+    empty = Split((0,) * len(curves), 0, 0, 0)
+    if total == 0:
+        return empty
+    search = _Search(
+        [_with_ties(curves[i], rank, len(usable), total) for rank, i in enumerate(usable)], total
+    )
+    search.run(limit)
+    if search.best is None:
+        return empty
+    sizes = [0] * len(curves)
+    for i, size in zip(usable, search.best, strict=True):
+        sizes[i] = size
+    cost = sum(c.cost(x) + c.fixed for c, x in zip(curves, sizes, strict=True) if x)
+    # Dropping the digits that break ties rounds the bound down, so it stays a bound.
+    bound = cost if search.proven else min(cost, search.bound // _tie_base(len(usable), total))
+    return Split(tuple(sizes), total, cost, bound)
+
+
+def _tie_base(venues: int, total: int) -> int:
+    """A digit larger than every sum of ranks and legs that breaks ties."""
+    return (venues + 1) * _leg_base(venues, total)
+
+
+def _leg_base(venues: int, total: int) -> int:
+    return venues * total + 1
+
+
+def _with_ties(curve: Curve, rank: int, venues: int, total: int) -> Curve:
+    """The same curve with legs and rank as smaller digits of its integers."""
+    base = _tie_base(venues, total)
+    sizes = [b - a for a, b in pairwise(curve.ends)]
+    return Curve(
+        [c * base + rank for c in curve.unit_costs],
+        sizes,
+        lot=curve.lot,
+        lo=curve.lo,
+        hi=curve.hi,
+        fixed=curve.fixed * base + _leg_base(venues, total),
+    )
+
+
+# (1) the largest total ------------------------------------------------------------------------
+
+
+def _largest_total(curves: Sequence[Curve], target: int, max_legs: int) -> int:
+    """Largest reachable sum of sizes not above `target`, over at most `max_legs` curves.
+
+    With lots that divide each other, filling from the coarsest lot down is exact: a coarse lot
+    that fits can always replace finer ones of the same or a smaller sum.
+    """
+    if not curves or max_legs == 0:
+        return 0
+    finest = min(c.lot for c in curves)
+    order = sorted(range(len(curves)), key=lambda i: -curves[i].hi)
+    tops = [curves[i].hi for i in order]
+    ceiling = min(target // finest * finest, sum(sorted(tops, reverse=True)[:max_legs]))
+    best = 0
+
+    def fill(chosen: list[Curve]) -> int:
+        total = sum(c.lo for c in chosen)
+        for c in sorted(chosen, key=lambda c: -c.lot):
+            total += min(c.hi - c.lo, (target - total) // c.lot * c.lot)
+        return total
+
+    def visit(at: int, chosen: list[Curve], low: int, high: int) -> None:
+        nonlocal best
+        if chosen:
+            best = max(best, fill(chosen))
+        room = max_legs - len(chosen)
+        if best == ceiling or room == 0 or at == len(order):
+            return
+        if min(target, high + sum(tops[at : at + room])) <= best:
+            return
+        curve = curves[order[at]]
+        if low + curve.lo <= target:
+            visit(at + 1, [*chosen, curve], low + curve.lo, high + curve.hi)
+        if best < ceiling:
+            visit(at + 1, chosen, low, high)
+
+    visit(0, [], 0, 0)
+    return best
+
+
+# (2)-(4) the least cost at that total -----------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Search:
+    """Branch and bound over which curves are used."""
+
+    curves: list[Curve]
+    total: int
+    best: tuple[int, ...] | None = None
+    best_cost: int = 0
+    bound: int = 0
+    """Least bound of anything cut off without proof."""
+    proven: bool = True
+    nodes: int = 0
+    prices: list[int] = field(init=False)
+    """Every level's unit cost, ascending, each once."""
+    level_prices: frozenset[int] = field(init=False)
+    _seen: set[tuple[int, ...]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.level_prices = frozenset(c for curve in self.curves for c in curve.unit_costs)
+        self.prices = sorted(self.level_prices)
+
+    def run(self, max_legs: int) -> None:
+        self._visit([], list(range(len(self.curves))), max_legs)
+
+    def _visit(self, on: list[int], free: list[int], max_legs: int) -> None:
+        room = max_legs - len(on)
+        low = sum(self.curves[i].lo for i in on)
+        free = [i for i in free if low + self.curves[i].lo <= self.total] if room else []
+        high = sum(self.curves[i].hi for i in on)
+        high += sum(sorted((self.curves[i].hi for i in free), reverse=True)[:room])
+        if low > self.total or high < self.total:
+            return
+        self.nodes += 1
+        relaxed = self._relax(on, free, room)
+        if self.best is not None and relaxed.bound >= self.best_cost:
+            return
+        if self.nodes > MAX_NODES:
+            self._unproven(relaxed.bound)
+            return
+        self._leaf(tuple(sorted({*on, *relaxed.chosen})), relaxed.bound)
+        if not free or (self.best is not None and relaxed.bound >= self.best_cost):
+            return
+        # Branch where going against the relaxation costs most: that side is pruned soonest.
+        pick = max(free, key=lambda i: abs(relaxed.gains[i]))
+        rest = [i for i in free if i != pick]
+        with_pick, without = ([*on, pick], rest), (on, rest)
+        for branch in (with_pick, without) if pick in relaxed.chosen else (without, with_pick):
+            self._visit(*branch, max_legs)
+
+    def _relax(self, on: list[int], free: list[int], room: int) -> _Relaxed:
+        """Best Lagrangian bound with `on` fixed and at most `room` of `free`; lots relaxed."""
+        low, high = self.prices[0] - 1, self.prices[-1] + 1
+        at_high = self._at(high, on, free, room)
+        # Fixed costs and minimums can hold a curve back beyond its worst level: raise the price.
+        # It ends: at a high enough price the curves with most to give are chosen, and they suffice.
+        step = high - low
+        while at_high.size < self.total:
+            low, high, step = high, high + step, step * 4
+            at_high = self._at(high, on, free, room)
+        best = at_high
+        # The total is nearly always passed at the price of a level: look there first.
+        first, last = bisect_right(self.prices, low), bisect_left(self.prices, high)
+        while high - low > 1:
+            if first < last:
+                probe = (first + last) // 2
+                middle = self.prices[probe]
+            else:
+                middle = high - 1 if high in self.level_prices else (low + high) // 2
+            at_middle = self._at(middle, on, free, room)
+            if at_middle.bound > best.bound:
+                best = at_middle
+            if at_middle.size >= self.total:
+                high, at_high = middle, at_middle
+                last = bisect_left(self.prices, high)
+            else:
+                low = middle
+                first = bisect_right(self.prices, low)
+        return _Relaxed(best.bound, at_high.size, at_high.chosen, best.gains)
+
+    def _at(self, price: int, on: list[int], free: list[int], room: int) -> _Relaxed:
+        gains: dict[int, int] = {}
+        sizes: dict[int, int] = {}
+        for i in (*on, *free):
+            curve = self.curves[i]
+            sizes[i] = size = curve.best_size(price)
+            gains[i] = curve.fixed + curve.cost(size) - price * size
+        worth = sorted((i for i in free if gains[i] <= 0), key=lambda i: gains[i])[:room]
+        return _Relaxed(
+            price * self.total + sum(gains[i] for i in on) + sum(gains[i] for i in worth),
+            sum(sizes[i] for i in on) + sum(sizes[i] for i in worth),
+            tuple(worth),
+            gains,
+        )
+
+    def _leaf(self, members: tuple[int, ...], bound: int) -> None:
+        if members in self._seen:
+            return
+        self._seen.add(members)
+        chosen = [self.curves[i] for i in members]
+        if not _lots_divide(c.lot for c in chosen):
+            self._unproven(bound)
+            return
+        solved = _split_among(chosen, self.total)
+        if solved is None:
+            return
+        cost = sum(c.fixed + c.cost(x) for c, x in zip(chosen, solved, strict=True))
+        if self.best is None or cost < self.best_cost:
+            sizes = [0] * len(self.curves)
+            for i, x in zip(members, solved, strict=True):
+                sizes[i] = x
+            self.best, self.best_cost = tuple(sizes), cost
+
+    def _unproven(self, bound: int) -> None:
+        self.bound = bound if self.proven else min(self.bound, bound)
+        self.proven = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Relaxed:
+    bound: int
+    size: int
+    chosen: tuple[int, ...]
+    gains: dict[int, int]
+    """Per curve what using it at this price adds to the bound (negative: worth using)."""
+
+
+def _lots_divide(lots: Iterable[int]) -> bool:
+    ordered = sorted(set(lots))
+    return all(coarse % fine == 0 for fine, coarse in pairwise(ordered))
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """`count` equal bundles; each costs `cost` and takes `parts` (position in the set, size)."""
+
+    cost: int
+    count: int
+    parts: tuple[tuple[int, int], ...]
+
+
+def _split_among(chosen: Sequence[Curve], total: int) -> list[int] | None:
+    """Least-cost sizes, all of `chosen` used, summing to `total` exactly; None if impossible."""
+    if not chosen or not sum(c.lo for c in chosen) <= total <= sum(c.hi for c in chosen):
+        return None
+    price = _marginal_price(chosen, total)
+    # The best sizes on the lot grid lie within n coarsest lots of the relaxed ones (proximity of
+    # separable convex programmes: Hochbaum and Shanthikumar 1990); walk only that window.
+    window = (len(chosen) + 1) * max(c.lot for c in chosen)
+    sizes: list[int] = []
+    by_lot: dict[int, list[_Run]] = {}
+    for at, c in enumerate(chosen):
+        start = max(c.lo, (c.best_size(price, largest=False) - window) // c.lot * c.lot)
+        end = min(c.hi, (c.best_size(price) + window) // c.lot * c.lot)
+        sizes.append(start)
+        if end > start:
+            by_lot.setdefault(c.lot, []).extend(_runs(c, at, start, end))
+    return _fill(sizes, total - sum(sizes), by_lot)
+
+
+def _fill(sizes: list[int], rest: int, by_lot: dict[int, list[_Run]]) -> list[int] | None:
+    """Add exactly `rest` to `sizes` at least cost, from the finest lot to the coarsest."""
+
+    def take(parts: tuple[tuple[int, int], ...], times: int) -> None:
+        for at, size in parts:
+            sizes[at] += size * times
+
+    runs: list[_Run] = []
+    finer = 0
+    for lot in sorted(by_lot):
+        if finer:
+            odd, runs = _bundle(runs, rest % lot // finer, lot // finer)
+            if odd is None or rest % finer:
+                return None
+            for parts, times in odd:
+                take(parts, times)
+            rest -= rest % lot
+        runs = sorted([*runs, *by_lot[lot]], key=lambda run: run.cost)
+        finer = lot
+    if rest < 0 or (finer and rest % finer) or (rest and not finer):
+        return None
+    left = rest // finer if finer else 0
+    for run in runs:
+        times = min(left, run.count)
+        take(run.parts, times)
+        left -= times
+    return sizes if left == 0 else None
+
+
+def _marginal_price(chosen: Sequence[Curve], total: int) -> int:
+    """Least price of a level at which the relaxed sizes reach `total`."""
+    prices = sorted({c for curve in chosen for c in curve.unit_costs})
+    return prices[
+        bisect_left(
+            prices, total, key=lambda price: sum(c.best_size(price) for c in chosen), hi=len(prices) - 1
+        )
+    ]
+
+
+def _runs(curve: Curve, at: int, start: int, end: int) -> list[_Run]:
+    """Marginal costs of `curve`'s lots between two sizes, ascending; equal neighbours as one run."""
+    lot, ends, unit_costs = curve.lot, curve.ends, curve.unit_costs
+    part = ((at, lot),)
+    runs: list[_Run] = []
+    size = start
+    i = bisect_right(ends, size) - 1
+    while size < end:
+        while ends[i + 1] <= size:
+            i += 1
+        whole = (min(ends[i + 1], end) - size) // lot
+        if whole:
+            runs.append(_Run(unit_costs[i] * lot, whole, part))
+            size += whole * lot
+        else:  # this lot straddles levels
+            runs.append(_Run(curve.cost(size + lot) - curve.cost(size), 1, part))
+            size += lot
+    return runs
+
+
+def _bundle(
+    runs: Sequence[_Run], odd: int, per: int
+) -> tuple[list[tuple[tuple[tuple[int, int], ...], int]] | None, list[_Run]]:
+    """Take the cheapest `odd` lots, then bind the others, cheapest first, into bundles of `per`.
+
+    Returns the odd lots as (parts, times), None if there are too few lots, and the bundles; an
+    incomplete last bundle is dropped, for it cannot be used without breaking the coarser lot.
+    """
+    taken: list[tuple[tuple[tuple[int, int], ...], int]] = []
+    bundles: list[_Run] = []
+    cost = have = 0
+    parts: list[tuple[int, int]] = []
+    for run in runs:
+        count = run.count
+        if odd:
+            single = min(odd, count)
+            taken.append((run.parts, single))
+            odd -= single
+            count -= single
+        while count:
+            if not have and count >= per:
+                whole = count // per
+                bundles.append(_Run(run.cost * per, whole, tuple((a, s * per) for a, s in run.parts)))
+                count -= whole * per
+                continue
+            more = min(per - have, count)
+            cost += run.cost * more
+            parts.extend((a, s * more) for a, s in run.parts)
+            have += more
+            count -= more
+            if have == per:
+                bundles.append(_Run(cost, 1, tuple(parts)))
+                cost = have = 0
+                parts = []
+    return (None if odd else taken), bundles

@@ -1,0 +1,181 @@
+"""From venues that may take part to integers: reach, bounds and scores of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+
+from sor_core.domain.instrument import Instrument
+from sor_core.domain.market import Exclusion, Policy, VenueMarket, Why
+from sor_core.domain.money import BPS, ceil_to_step, floor_to_step, plain
+from sor_core.domain.order import Order, Side
+from sor_core.routing.ladder import (
+    FINEST_PLACES,
+    FinerThanScaleError,
+    Ladder,
+    MalformedBookError,
+    Scale,
+    places_of,
+    walk,
+)
+from sor_core.routing.score import Depth, depth_of, liquidity_score
+from sor_core.routing.strategies import Candidate, Pricing
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """All that compete for an order, on one scale."""
+
+    pricing: Pricing
+    candidates: tuple[Candidate, ...]
+    target: int
+    """Base to fill, rounded down to the scale; for a quote-sized order all that the reach holds."""
+    excluded: tuple[Exclusion, ...]
+    beyond_cap: bool
+    """Whether some book goes on beyond the price cap."""
+
+
+def price_cap(order: Order, mid: Decimal) -> Decimal:
+    """The worst admissible price: the limit, the slippage bound, or the tighter of both."""
+    sign = order.side.sign
+    bounds = [order.price] if order.price is not None else []
+    if order.max_slippage_bps is not None:
+        bounds.append(mid * (1 + sign * order.max_slippage_bps / BPS))
+    return min(bounds) if order.side is Side.BUY else max(bounds)
+
+
+def limit_price(cap: Decimal, instrument: Instrument, side: Side) -> Decimal:
+    """The cap on the venue's tick, rounded so that it is never worse than the cap."""
+    return floor_to_step(cap, instrument.tick) if side is Side.BUY else ceil_to_step(cap, instrument.tick)
+
+
+def build_field(
+    order: Order, markets: Sequence[VenueMarket], mid: Decimal, cap: Decimal, policy: Policy
+) -> Field:
+    """Walk every book as far as the order can reach; venues that cannot serve it are excluded."""
+    scale = Scale(
+        max(places_of(m.instrument.tick) for m in markets), max(places_of(m.instrument.lot) for m in markets)
+    )
+    try:
+        return _build(order, markets, mid, cap, policy, scale)
+    except FinerThanScaleError:
+        # Some venue shows levels finer than its own steps: pay for bigger integers, once.
+        return _build(order, markets, mid, cap, policy, Scale(FINEST_PLACES, FINEST_PLACES))
+
+
+def _build(
+    order: Order,
+    markets: Sequence[VenueMarket],
+    mid: Decimal,
+    cap: Decimal,
+    policy: Policy,
+    scale: Scale,
+) -> Field:
+    fee_places = max(places_of(m.fees.taker_fee_bps / BPS) for m in markets)
+    pricing = Pricing(order.side, scale, fee_places, mid, policy)
+    found: list[Candidate] = []
+    excluded: list[Exclusion] = []
+    beyond = False
+    for market in markets:
+        try:
+            outcome, capped = _candidate(order, market, mid, cap, pricing)
+        except MalformedBookError as error:
+            excluded.append(Exclusion(market.venue, Why.MALFORMED_BOOK, str(error)))
+            continue
+        except FinerThanScaleError:
+            if scale.size_places < FINEST_PLACES:
+                raise
+            detail = f"finer than {FINEST_PLACES} decimal places"
+            excluded.append(Exclusion(market.venue, Why.MALFORMED_BOOK, detail))
+            continue
+        beyond = beyond or capped
+        if isinstance(outcome, Exclusion):
+            excluded.append(outcome)
+        else:
+            found.append(outcome)
+    target = sum(c.hi for c in found)
+    if order.amount is not None:
+        target = _floor(order.amount, scale.size_places)
+    return Field(pricing, tuple(found), target, tuple(excluded), beyond)
+
+
+def _candidate(
+    order: Order, market: VenueMarket, mid: Decimal, cap: Decimal, pricing: Pricing
+) -> tuple[Candidate | Exclusion, bool]:
+    book, instrument, scale, policy = market.book, market.instrument, pricing.scale, pricing.policy
+    levels = book.asks if order.side is Side.BUY else book.bids
+    depth = depth_of(levels, order.side, float(mid), float(cap))
+    score = liquidity_score(depth.notional_in_band, float(policy.full_liquidity_notional))
+    if score < policy.min_liquidity_score:
+        detail = f"score {score:.2f}, at least {policy.min_liquidity_score:g}"
+        return Exclusion(market.venue, Why.THIN_BOOK, detail), False
+    venue_cap = limit_price(cap, instrument, order.side)
+    ladder = walk(
+        levels,
+        order.side,
+        scale,
+        cap=_towards(order.side, venue_cap, scale),
+        enough_size=None if order.amount is None else _floor(order.amount, scale.size_places),
+        enough_notional=_enough_notional(order, market, scale),
+    )
+    return _bounded(order, market, ladder, depth, score, venue_cap, scale), ladder.capped
+
+
+def _bounded(
+    order: Order,
+    market: VenueMarket,
+    ladder: Ladder,
+    depth: Depth,
+    score: float,
+    venue_cap: Decimal,
+    scale: Scale,
+) -> Candidate | Exclusion:
+    instrument = market.instrument
+    if not ladder.prices:
+        return Exclusion(market.venue, Why.NO_DEPTH, f"nothing at {plain(venue_cap)} or better")
+    lo, hi = _size_bounds(instrument, ladder, venue_cap, scale)
+    lot = scale.size(instrument.lot)
+    if order.amount is not None:
+        hi = min(hi, _floor(order.amount, scale.size_places) // lot * lot)
+    if hi < lo:
+        smallest = plain(scale.to_size(lo))
+        detail = f"takes no less than {smallest} {instrument.symbol.base} here"
+        return Exclusion(market.venue, Why.BELOW_MINIMUM, detail)
+    return Candidate(market, ladder, lot, lo, hi, score, depth.size_within_cap)
+
+
+def _size_bounds(instrument: Instrument, ladder: Ladder, venue_cap: Decimal, scale: Scale) -> tuple[int, int]:
+    """Least and largest size, on the lot, that the venue's rules and its book admit.
+
+    A venue may value an order at its limit price or at the market: the minimum notional is met at
+    the lower of the two, the maximum at the higher.
+    """
+    best = scale.to_price(ladder.prices[0])
+    low, high = min(best, venue_cap), max(best, venue_cap)
+    lot = instrument.lot
+    least = max(instrument.min_size, lot, instrument.min_notional / low)
+    lo = scale.size(ceil_to_step(least, lot))
+    hi = ladder.depth // scale.size(lot) * scale.size(lot)
+    if instrument.max_size is not None:
+        hi = min(hi, scale.size(floor_to_step(instrument.max_size, lot)))
+    if instrument.max_notional is not None:
+        hi = min(hi, scale.size(floor_to_step(instrument.max_notional / high, lot)))
+    return lo, hi
+
+
+def _floor(value: Decimal, places: int) -> int:
+    return int(value.scaleb(places).to_integral_value(ROUND_FLOOR))
+
+
+def _towards(side: Side, cap: Decimal, scale: Scale) -> int:
+    rounding = ROUND_FLOOR if side is Side.BUY else ROUND_CEILING
+    return int(cap.scaleb(scale.price_places).to_integral_value(rounding))
+
+
+def _enough_notional(order: Order, market: VenueMarket, scale: Scale) -> int | None:
+    if order.quote_amount is None:
+        return None
+    # Selling, the fee comes out of what is received, so a little more than the budget is needed.
+    gross = order.quote_amount / (1 - market.fees.taker_fee_bps / BPS)
+    return _floor(gross, scale.price_places + scale.size_places) + 1

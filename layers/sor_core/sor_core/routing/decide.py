@@ -1,0 +1,263 @@
+"""The decision: pure, from what was seen to legs, costs and reasons."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from decimal import Decimal
+from itertools import accumulate
+
+from sor_core.domain.decision import (
+    Alternative,
+    BookUsed,
+    Costs,
+    Decision,
+    Leg,
+    NoRoute,
+    NoRouteReason,
+    Reason,
+)
+from sor_core.domain.errors import VenueFailure
+from sor_core.domain.market import Exclusion, Policy, VenueMarket, Why
+from sor_core.domain.money import BPS, exact, plain, round_significant
+from sor_core.domain.order import Order, OrderType, Side, Strategy
+from sor_core.routing.allocate import Curve, Split
+from sor_core.routing.budget import largest_within_budget
+from sor_core.routing.candidates import Field, build_field, limit_price, price_cap
+from sor_core.routing.score import fill_probability
+from sor_core.routing.screen import admits, arrival_mid, screen
+from sor_core.routing.strategies import Candidate, Pricing, rank, solve
+
+PRICE_DIGITS = 15
+"""Significant digits of averages: as many as survive a reader's double."""
+
+
+def decide(
+    order: Order,
+    markets: Sequence[VenueMarket],
+    failures: Sequence[Exclusion],
+    policy: Policy,
+    now_ms: int,
+) -> Decision | NoRoute:
+    """Decide where `order` goes.
+
+    Parameters
+    ----------
+    order
+        What the caller wants.
+    markets
+        Every venue that answered, in any order.
+    failures
+        Every venue that did not, with the reason.
+    policy
+        What the operator configured.
+    now_ms
+        Unix milliseconds, for the age of books.
+    """
+    with exact():
+        excluded = [f for f in failures if admits(order, f.venue)]
+        eligible = []
+        for market in markets:
+            if not admits(order, market.venue):
+                excluded.append(Exclusion(market.venue, Why.NOT_ALLOWED, "left out by the request"))
+            elif (reason := screen(market, policy, now_ms)) is not None:
+                excluded.append(reason)
+            else:
+                eligible.append(market)
+        excluded.extend(
+            Exclusion(f.venue, Why.NOT_ALLOWED, "left out by the request")
+            for f in failures
+            if not admits(order, f.venue)
+        )
+        if not eligible:
+            return _no_venue(excluded)
+        mid = arrival_mid(eligible)
+        cap = price_cap(order, mid)
+        field = build_field(order, eligible, mid, cap, policy)
+        excluded.extend(field.excluded)
+        return _route(order, field, cap, excluded, now_ms)
+
+
+def _route(
+    order: Order, field: Field, cap: Decimal, excluded: Sequence[Exclusion], now_ms: int
+) -> Decision | NoRoute:
+    pricing = field.pricing
+    if not field.candidates:
+        return _nothing_fits(order, field, cap, excluded)
+    ranked = rank(order.strategy, field.candidates, pricing, field.target)
+    if order.quote_amount is None:
+        split = solve(order.strategy, ranked, pricing, field.target, order.max_legs)
+        short = _remaining(order, split, pricing) >= pricing.scale.to_size(min(c.lot for c in ranked))
+    else:
+        split, short = largest_within_budget(order, ranked, pricing)
+    filled = pricing.scale.to_size(split.total)
+    if split.total == 0 or (short and order.type is OrderType.MARKET):
+        return _too_little(order, field, cap, excluded, filled)
+    return _assemble(order, field, ranked, split, cap, excluded, now_ms)
+
+
+def _assemble(
+    order: Order,
+    field: Field,
+    ranked: Sequence[Candidate],
+    split: Split,
+    cap: Decimal,
+    excluded: Sequence[Exclusion],
+    now_ms: int,
+) -> Decision:
+    pricing = field.pricing
+    chosen = [(c, size) for c, size in zip(ranked, split.sizes, strict=True) if size]
+    chosen.sort(key=lambda pair: -pair[1])  # stable: equal sizes keep the better venue first
+    legs = tuple(_leg(c, size, cap, pricing) for c, size in chosen)
+    costs = _costs([_taken(c, size, pricing) for c, size in chosen], pricing)
+    singles = {c.market.venue: _alone(c, split.total, pricing) for c in ranked}
+    whole = {v: s for v, s in singles.items() if s is not None and s.amount == costs.amount}
+    best_single = min(whole, key=lambda v: (whole[v].total_cost_bps, v), default=None)
+    selected = legs[0].venue
+    gap = Decimal(split.cost - split.lower_bound).scaleb(
+        -pricing.scale.price_places - pricing.scale.size_places - pricing.cost_places
+    )
+    return Decision(
+        selected=selected,
+        reason=_reason(order.strategy, legs, ranked, whole),
+        strategy=order.strategy,
+        legs=legs,
+        costs=costs,
+        arrival_mid=pricing.mid,
+        price_cap=cap,
+        remaining=_remaining(order, split, pricing),
+        confidence=_confidence(chosen, pricing, now_ms),
+        best_single_venue=best_single,
+        savings_bps=None if best_single is None else whole[best_single].total_cost_bps - costs.total_cost_bps,
+        optimality_gap_bps=round_significant(gap / (pricing.mid * costs.amount) * BPS, PRICE_DIGITS),
+        alternatives=tuple(
+            Alternative(c.market.venue, alone, c.liquidity_score, c.market.latency_ms, c.market.reliability)
+            for c in ranked
+            if c.market.venue != selected and (alone := singles[c.market.venue]) is not None
+        ),
+        books=tuple(BookUsed(c.market.venue, c.market.book.age_ms(now_ms), c.market.source) for c in ranked),
+        excluded=tuple(excluded),
+        decided_at_ms=now_ms,
+        oldest_book_at_ms=min(c.market.book.received_at_ms for c in ranked),
+    )
+
+
+def _remaining(order: Order, split: Split, pricing: Pricing) -> Decimal:
+    if order.amount is None:
+        return Decimal(0)
+    return order.amount - pricing.scale.to_size(split.total)
+
+
+def _taken(candidate: Candidate, size: int, pricing: Pricing) -> tuple[Decimal, Decimal, Decimal]:
+    """(amount, notional, fee) of taking `size` from a candidate's book, exact."""
+    ladder = candidate.ladder
+    at_price = Curve(ladder.prices, ladder.sizes, lot=1, lo=1, hi=size)
+    notional = pricing.scale.to_notional(at_price.cost(size))
+    return pricing.scale.to_size(size), notional, notional * candidate.market.fees.taker_fee_bps / BPS
+
+
+def _costs(parts: Sequence[tuple[Decimal, Decimal, Decimal]], pricing: Pricing) -> Costs:
+    amount = sum((p[0] for p in parts), Decimal(0))
+    notional = sum((p[1] for p in parts), Decimal(0))
+    fee = sum((p[2] for p in parts), Decimal(0))
+    reference = pricing.mid * amount
+    slippage = (notional - reference) / reference * BPS * pricing.side.sign
+    return Costs(
+        amount,
+        notional,
+        fee,
+        expected_price=round_significant(notional / amount, PRICE_DIGITS),
+        slippage_bps=round_significant(slippage, PRICE_DIGITS),
+        fee_bps=round_significant(fee / reference * BPS, PRICE_DIGITS),
+    )
+
+
+def _alone(candidate: Candidate, target: int, pricing: Pricing) -> Costs | None:
+    size = min(candidate.hi, target // candidate.lot * candidate.lot)
+    return _costs([_taken(candidate, size, pricing)], pricing) if size >= candidate.lo else None
+
+
+def _leg(candidate: Candidate, size: int, cap: Decimal, pricing: Pricing) -> Leg:
+    market, ladder = candidate.market, candidate.ladder
+    amount, notional, fee = _taken(candidate, size, pricing)
+    last = bisect_left(list(accumulate(ladder.sizes)), size)
+    return Leg(
+        venue=market.venue,
+        amount=amount,
+        limit_price=limit_price(cap, market.instrument, pricing.side),
+        worst_price=pricing.scale.to_price(ladder.prices[last]),
+        notional=notional,
+        fee=fee,
+        fee_bps=market.fees.taker_fee_bps,
+        latency_ms=market.latency_ms,
+        liquidity_score=candidate.liquidity_score,
+        reliability=market.reliability,
+    )
+
+
+def _reason(
+    strategy: Strategy, legs: Sequence[Leg], ranked: Sequence[Candidate], whole: dict[str, Costs]
+) -> Reason:
+    if len(ranked) == 1:
+        return Reason.ONLY_VENUE
+    if len(legs) > 1:
+        return Reason.SPLIT
+    match strategy:
+        case Strategy.LOWEST_LATENCY:
+            return Reason.LOWEST_LATENCY
+        case Strategy.BEST_LIQUIDITY:
+            return Reason.BEST_LIQUIDITY
+        case Strategy.COST_OPTIMIZATION:
+            return Reason.LOWEST_TOTAL_COST
+        case Strategy.BEST_EXECUTION:
+            mine = whole[legs[0].venue]
+            if all(mine.slippage_bps <= other.slippage_bps for other in whole.values()):
+                return Reason.BEST_PRICE
+            if all(mine.total_cost_bps <= other.total_cost_bps for other in whole.values()):
+                return Reason.LOWEST_TOTAL_COST
+            return Reason.BEST_SCORE
+
+
+def _confidence(chosen: Sequence[tuple[Candidate, int]], pricing: Pricing, now_ms: int) -> float:
+    result = 1.0
+    for candidate, size in chosen:
+        market = candidate.market
+        result *= fill_probability(
+            amount=float(pricing.scale.to_size(size)),
+            depth=candidate.depth_within_cap,
+            reliability=market.reliability,
+            age_ms=market.book.age_ms(now_ms),
+            latency_ms=market.latency_ms,
+        )
+    return result
+
+
+def _no_venue(excluded: Sequence[Exclusion]) -> NoRoute:
+    asked = [e for e in excluded if e.why != Why.NOT_ALLOWED]
+    if asked and all(e.why == VenueFailure.UNKNOWN_SYMBOL for e in asked):
+        return NoRoute(NoRouteReason.UNKNOWN_SYMBOL, "no venue asked lists it", Decimal(0), tuple(excluded))
+    detail = "every venue is excluded: " + ", ".join(f"{e.venue} {e.why}" for e in excluded)
+    return NoRoute(NoRouteReason.NO_VENUE, detail, Decimal(0), tuple(excluded))
+
+
+def _nothing_fits(order: Order, field: Field, cap: Decimal, excluded: Sequence[Exclusion]) -> NoRoute:
+    own = {e.why for e in field.excluded}
+    if Why.NO_DEPTH in own:
+        return _too_little(order, field, cap, excluded, Decimal(0))
+    if Why.BELOW_MINIMUM in own:
+        detail = "; ".join(f"{e.venue} {e.detail}" for e in field.excluded if e.why == Why.BELOW_MINIMUM)
+        return NoRoute(NoRouteReason.BELOW_MINIMUM, detail, Decimal(0), tuple(excluded))
+    return _no_venue(excluded)
+
+
+def _too_little(
+    order: Order, field: Field, cap: Decimal, excluded: Sequence[Exclusion], filled: Decimal
+) -> NoRoute:
+    reason = NoRouteReason.SLIPPAGE if field.beyond_cap else NoRouteReason.INSUFFICIENT_DEPTH
+    side = "at or below" if order.side is Side.BUY else "at or above"
+    legs = "" if order.max_legs is None else f" over at most {order.max_legs} venues"
+    detail = (
+        f"only {plain(filled)} {order.symbol.base} can be filled {side} {plain(round_significant(cap, 12))}"
+        f" {order.symbol.quote}{legs}"
+    )
+    return NoRoute(reason, detail, filled, tuple(excluded))

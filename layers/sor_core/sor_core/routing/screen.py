@@ -1,0 +1,58 @@
+"""Which venues may take part in a decision, and why the others may not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from sor_core.domain.market import Exclusion, Policy, VenueMarket, Why
+from sor_core.domain.order import Order
+from sor_core.routing.ladder import MalformedBookError, touch
+
+
+def admits(order: Order, venue: str) -> bool:
+    """Whether the caller allows the venue."""
+    return venue not in order.denied_venues and (
+        order.allowed_venues is None or venue in order.allowed_venues
+    )
+
+
+def screen(market: VenueMarket, policy: Policy, now_ms: int) -> Exclusion | None:
+    """The first reason for which a venue that answered may not take part; None if it may."""
+    venue, book, metrics = market.venue, market.book, market.metrics
+    if not market.instrument.status.takes_limit_ioc:
+        return Exclusion(venue, Why.NOT_TRADING, f"instrument is {market.instrument.status}")
+    if metrics is not None and not metrics.is_healthy:
+        return Exclusion(
+            venue,
+            Why.UNHEALTHY,
+            f"health score {metrics.health_score:.2f}, {metrics.consecutive_failures} failures in a row",
+        )
+    if market.latency_ms > policy.max_latency_ms:
+        return Exclusion(
+            venue, Why.TOO_SLOW, f"{market.latency_ms:.0f} ms, at most {policy.max_latency_ms:.0f}"
+        )
+    if book.age_ms(now_ms) > policy.max_book_age_ms:
+        return Exclusion(venue, Why.STALE_BOOK, f"received {book.age_ms(now_ms)} ms ago")
+    if book.source_time_ms is not None and book.received_at_ms - book.source_time_ms > policy.max_book_age_ms:
+        age_ms = book.received_at_ms - book.source_time_ms
+        return Exclusion(venue, Why.STALE_BOOK, f"unchanged at the venue for {age_ms} ms")
+    if not book.bids or not book.asks:
+        return Exclusion(venue, Why.EMPTY_BOOK, "no bids" if not book.bids else "no asks")
+    try:
+        bid, ask = touch(book.bids), touch(book.asks)
+    except MalformedBookError as error:
+        return Exclusion(venue, Why.MALFORMED_BOOK, str(error))
+    if bid >= ask:
+        return Exclusion(venue, Why.CROSSED_BOOK, f"bid {bid} not below ask {ask}")
+    return None
+
+
+def arrival_mid(markets: Sequence[VenueMarket]) -> Decimal:
+    """Half-way between the best bid and the best ask over all venues given, exact.
+
+    Every market must have passed `screen`; raises `ValueError` if none is given.
+    """
+    bid = max(touch(m.book.bids) for m in markets)
+    ask = min(touch(m.book.asks) for m in markets)
+    return (bid + ask) / 2
