@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 FULL_LATENCY_MS = 1000.0
 """Latency that scores 0 (requirements: Health Scoring Algorithm)."""
+
+
+class SystemStatus(StrEnum):
+    """A venue's own word on its whole trading system."""
+
+    ONLINE = "online"
+    POST_ONLY = "post_only"
+    CANCEL_ONLY = "cancel_only"
+    MAINTENANCE = "maintenance"
 
 
 def latency_utility(latency_ms: float) -> float:

@@ -25,7 +25,7 @@ from sor_core.routing.allocate import Curve, Split
 from sor_core.routing.budget import largest_within_budget
 from sor_core.routing.candidates import Field, build_field, limit_price, price_cap
 from sor_core.routing.score import fill_probability
-from sor_core.routing.screen import admits, arrival_mid, screen
+from sor_core.routing.screen import admits, arrival_mid, not_allowed, screen
 from sor_core.routing.strategies import Candidate, Pricing, rank, solve
 
 PRICE_DIGITS = 15
@@ -48,27 +48,22 @@ def decide(
     markets
         Every venue that answered, in any order.
     failures
-        Every venue that did not, with the reason.
+        Every venue that did not, or was not asked, with the reason.
     policy
         What the operator configured.
     now_ms
         Unix milliseconds, for the age of books.
     """
     with exact():
-        excluded = [f for f in failures if admits(order, f.venue)]
+        excluded = list(failures)
         eligible = []
         for market in markets:
             if not admits(order, market.venue):
-                excluded.append(Exclusion(market.venue, Why.NOT_ALLOWED, "left out by the request"))
+                excluded.append(not_allowed(market.venue))
             elif (reason := screen(market, policy, now_ms)) is not None:
                 excluded.append(reason)
             else:
                 eligible.append(market)
-        excluded.extend(
-            Exclusion(f.venue, Why.NOT_ALLOWED, "left out by the request")
-            for f in failures
-            if not admits(order, f.venue)
-        )
         if not eligible:
             return _no_venue(excluded)
         mid = arrival_mid(eligible)

@@ -17,6 +17,11 @@ def admits(order: Order, venue: str) -> bool:
     )
 
 
+def not_allowed(venue: str) -> Exclusion:
+    """The exclusion of a venue that the caller left out."""
+    return Exclusion(venue, Why.NOT_ALLOWED, "left out by the request")
+
+
 def screen(market: VenueMarket, policy: Policy, now_ms: int) -> Exclusion | None:
     """The first reason for which a venue that answered may not take part; None if it may."""
     venue, book, metrics = market.venue, market.book, market.metrics

@@ -1,0 +1,1 @@
+"""Kraken spot, REST API version 0."""

@@ -1,0 +1,72 @@
+"""Problems as RFC 9457 documents: one type per thing a caller can do something about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+CONTENT_TYPE = "application/problem+json"
+
+
+class Kind(Enum):
+    """(type, status, title) of every problem that the API answers; see docs/api.md."""
+
+    NOT_JSON = ("not-json", 400, "The body is not JSON")
+    NOT_FOUND = ("not-found", 404, "There is nothing at this path")
+    METHOD = ("method-not-allowed", 405, "This path does not take that method")
+    TOO_LARGE = ("body-too-large", 413, "The body is too large")
+    INVALID = ("invalid-order", 422, "The order is not valid")
+    UNKNOWN_SYMBOL = ("unknown-symbol", 422, "No venue lists the symbol")
+    INSUFFICIENT_DEPTH = ("insufficient-depth", 422, "The books hold too little for the order")
+    SLIPPAGE = ("slippage-limit", 422, "The order does not fit within its price limit")
+    BELOW_MINIMUM = ("below-minimum", 422, "The order is smaller than any venue takes")
+    NO_VENUE = ("no-venue-available", 503, "No venue can take the order now")
+    STATE_UNAVAILABLE = ("state-unavailable", 503, "The state store cannot be reached")
+
+    def __init__(self, slug: str, status: int, title: str) -> None:
+        self.type = f"urn:sor:problem:{slug}"
+        self.status = status
+        self.title = title
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """What is wrong with one field of the request."""
+
+    field: str
+    expected: str
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A problem to answer with."""
+
+    kind: Kind
+    detail: str
+    errors: Sequence[FieldError] = ()
+    extra: tuple[tuple[str, Any], ...] = ()
+    """Further members of the document."""
+    retry_after_s: int | None = None
+
+    def document(self, instance: str) -> dict[str, Any]:
+        """The RFC 9457 document; `instance` is the request's id, as in the logs."""
+        document: dict[str, Any] = {
+            "type": self.kind.type,
+            "title": self.kind.title,
+            "status": self.kind.status,
+            "detail": self.detail,
+            "instance": f"urn:sor:request:{instance}",
+        }
+        if self.errors:
+            document["errors"] = [{"field": e.field, "expected": e.expected} for e in self.errors]
+        return document | dict(self.extra)
+
+
+class ProblemError(Exception):
+    """Raised at the edge to answer with a problem."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.detail)
+        self.problem = problem

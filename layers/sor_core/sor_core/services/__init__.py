@@ -1,0 +1,1 @@
+"""What the Lambdas do: ports in, values out. Reads and writes happen here, decisions elsewhere."""

@@ -1,0 +1,244 @@
+"""All venues' books for one decision, at once, within one deadline.
+
+        memory fresh? ---- yes ---------------------------> use
+             | no
+        DynamoDB fresh? -- yes ---------------------------> use
+             | no
+        take the lease --- taken by another --> wait, look in DynamoDB again
+             | ours
+        ask the venue --> store it --> give the lease back
+
+A hundred Lambdas so cost a venue one request. A lease outlives the request's timeout and nothing
+else: a holder that died delays nobody past it. Who is not done by the deadline is left out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from sor_core.clock import Clock
+from sor_core.domain.book import Book
+from sor_core.domain.errors import VenueError, VenueFailure
+from sor_core.domain.instrument import FeeRates, Instrument, Symbol
+from sor_core.domain.market import BookSource, Exclusion, VenueMarket
+from sor_core.health.measure import believable
+from sor_core.observability import Log
+from sor_core.ports import CachedMarket, NotListed, StateError, StateStore, VenueMarketData
+from sor_core.settings import Settings
+
+INSTRUMENT_TTL_MS = 3_600_000
+"""Trading rules change rarely; the probe refreshes them far sooner."""
+NOT_LISTED_TTL_MS = 60_000
+"""How long a venue's word that it does not know a symbol is believed."""
+LEASE_POLL_S = 0.02
+_REMEMBERED = 256
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+EMPTY = CachedMarket(books={}, instruments={}, health={}, decision=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """Every venue asked is in exactly one of the two."""
+
+    markets: tuple[VenueMarket, ...]
+    failures: tuple[Exclusion, ...]
+
+
+class Gatherer:
+    """Asks venues, through the caches.
+
+    Parameters
+    ----------
+    venues
+        Adapters by name.
+    store
+        Shared caches and leases.
+    clock, new_id
+        Time, and a source of unique lease owners.
+    settings
+        Deadline, lifetimes, depth, fees.
+    """
+
+    def __init__(
+        self,
+        venues: Mapping[str, VenueMarketData],
+        store: StateStore,
+        clock: Clock,
+        new_id: Callable[[], str],
+        settings: Settings,
+        log: Log,
+    ) -> None:
+        self._venues = venues
+        self._store = store
+        self._clock = clock
+        self._new_id = new_id
+        self._settings = settings
+        self._log = log
+        self._books: dict[tuple[str, Symbol], Book] = {}
+        self._instruments: dict[tuple[str, Symbol], tuple[Instrument | NotListed, int]] = {}
+        self._writes: set[asyncio.Task[None]] = set()
+
+    def fees(self, venue: str) -> FeeRates:
+        """The venue's fees: configured, else its published entry tier."""
+        published = self._venues[venue].default_fees
+        configured = self._settings.taker_fees_bps.get(venue)
+        if configured is None:
+            return published
+        return replace(published, taker_fee_bps=configured, source="configured")
+
+    async def gather(
+        self, symbol: Symbol, venues: Sequence[str], cached: CachedMarket, *, fresh: bool
+    ) -> Gathered:
+        """Collect the market; `fresh` asks the venues whatever the caches hold."""
+        deadline_s = self._settings.policy.max_latency_ms / 1000
+        results = await asyncio.gather(
+            *(self._one(symbol, venue, cached, deadline_s=deadline_s, fresh=fresh) for venue in venues)
+        )
+        return Gathered(
+            tuple(r for r in results if isinstance(r, VenueMarket)),
+            tuple(r for r in results if isinstance(r, Exclusion)),
+        )
+
+    async def flush(self) -> None:
+        """Wait for the writes that the answer need not wait for; a frozen Lambda does none."""
+        while self._writes:
+            await asyncio.gather(*self._writes)
+
+    async def _one(
+        self, symbol: Symbol, venue: str, cached: CachedMarket, *, deadline_s: float, fresh: bool
+    ) -> VenueMarket | Exclusion:
+        rules = asyncio.create_task(self._rules(symbol, venue, cached, deadline_s))
+        book = asyncio.create_task(self._book(symbol, venue, cached, deadline_s, fresh=fresh))
+        try:
+            async with asyncio.timeout(deadline_s):
+                instrument = await rules
+                found, source = await book
+        except TimeoutError:
+            return Exclusion(venue, VenueFailure.TIMEOUT, f"no answer within {deadline_s * 1000:.0f} ms")
+        except VenueError as error:
+            return Exclusion(venue, error.failure, error.detail)
+        finally:
+            rules.cancel()
+            book.cancel()
+            await asyncio.gather(rules, book, return_exceptions=True)
+        now_ms = self._clock.now_ms()
+        metrics = believable(cached.health.get(venue), now_ms, self._settings.health_check_interval_s)
+        return VenueMarket(venue, found, source, instrument, self.fees(venue), metrics)
+
+    # Instruments ---------------------------------------------------------------------------------
+
+    async def _rules(self, symbol: Symbol, venue: str, cached: CachedMarket, timeout_s: float) -> Instrument:
+        """Trading rules from memory, the store or the venue.
+
+        Raises `VenueError`, UNKNOWN_SYMBOL among others.
+        """
+        now_ms = self._clock.now_ms()
+        remembered, until_ms = self._instruments.get((venue, symbol), (None, 0))
+        if until_ms <= now_ms:
+            remembered = cached.instruments.get(venue)
+        if remembered is None:
+            remembered = await self._ask_rules(symbol, venue, timeout_s)
+            ttl_ms = NOT_LISTED_TTL_MS if isinstance(remembered, NotListed) else INSTRUMENT_TTL_MS
+            self._later(self._store.save_instrument(symbol, venue, remembered, self._clock.now_ms() + ttl_ms))
+        _remember(self._instruments, (venue, symbol), (remembered, now_ms + NOT_LISTED_TTL_MS))
+        if isinstance(remembered, NotListed):
+            raise VenueError(venue, VenueFailure.UNKNOWN_SYMBOL, f"{venue} does not list {symbol}")
+        return remembered
+
+    async def _ask_rules(self, symbol: Symbol, venue: str, timeout_s: float) -> Instrument | NotListed:
+        try:
+            return await self._venues[venue].instrument(symbol, timeout_s=timeout_s)
+        except VenueError as error:
+            if error.failure is VenueFailure.UNKNOWN_SYMBOL:
+                return NotListed()
+            raise
+
+    # Books ---------------------------------------------------------------------------------------
+
+    async def _book(
+        self, symbol: Symbol, venue: str, cached: CachedMarket, timeout_s: float, *, fresh: bool
+    ) -> tuple[Book, BookSource]:
+        key = (venue, symbol)
+        stored, remembered = cached.books.get(venue), self._books.get(key)
+        newest, source = remembered, BookSource.MEMORY
+        if stored is not None and (remembered is None or stored.received_at_ms > remembered.received_at_ms):
+            newest, source = stored, BookSource.DYNAMODB
+        if fresh:
+            return await self._fetch(symbol, venue, newest, timeout_s), BookSource.VENUE
+        if newest is not None and self._usable(newest):
+            _remember(self._books, key, newest)
+            return newest, source
+        return await self._refresh(symbol, venue, newest, timeout_s)
+
+    def _usable(self, book: Book) -> bool:
+        return book.age_ms(self._clock.now_ms()) < self._settings.cache_ttl_ms
+
+    async def _refresh(
+        self, symbol: Symbol, venue: str, previous: Book | None, timeout_s: float
+    ) -> tuple[Book, BookSource]:
+        """Ask the venue if nobody else is asking; else take what they bring."""
+        name, owner = f"book#{symbol}#{venue}", self._new_id()
+        while True:
+            try:
+                until_ms = self._clock.now_ms() + int(timeout_s * 1500)
+                ours = await self._store.take_lease(name, owner, until_ms)
+                found = None if ours else await self._store.load_book(symbol, venue)
+            except StateError as error:
+                # Without a store there is no lease to respect: an answer is worth more.
+                self._log.warning("state store unavailable", operation="lease", error=str(error))
+                return await self._fetch(symbol, venue, previous, timeout_s), BookSource.VENUE
+            if ours:
+                try:
+                    return await self._fetch(symbol, venue, previous, timeout_s), BookSource.VENUE
+                finally:
+                    self._later(self._store.drop_lease(name, owner), after_others=True)
+            if found is not None and self._usable(found):
+                _remember(self._books, (venue, symbol), found)
+                return found, BookSource.DYNAMODB
+            await asyncio.sleep(LEASE_POLL_S)
+
+    async def _fetch(self, symbol: Symbol, venue: str, previous: Book | None, timeout_s: float) -> Book:
+        book = await self._venues[venue].book(symbol, depth=self._settings.book_depth, timeout_s=timeout_s)
+        if (
+            book.source_time_ms is None
+            and previous is not None
+            and book.sequence is not None
+            and book.sequence == previous.sequence
+        ):
+            # A venue without a time of its own: the book has stood since this update id was first seen.
+            first_seen_ms = previous.source_time_ms or previous.received_at_ms
+            book = replace(book, source_time_ms=first_seen_ms)
+        _remember(self._books, (venue, symbol), book)
+        self._later(self._store.save_book(book))
+        return book
+
+    # Writes that an answer need not wait for -----------------------------------------------------
+
+    def _later(self, write: Coroutine[None, None, object], *, after_others: bool = False) -> None:
+        before = tuple(self._writes) if after_others else ()
+        task = asyncio.create_task(self._written(write, before))
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
+
+    async def _written(
+        self, write: Coroutine[None, None, object], before: Sequence[asyncio.Task[None]]
+    ) -> None:
+        # A lease given back before its book is stored would send the next one to the venue again.
+        await asyncio.gather(*before)
+        try:
+            await write
+        except StateError as error:
+            self._log.warning("state store unavailable", operation="write", error=str(error))
+
+
+def _remember(memory: dict[_K, _V], key: _K, value: _V) -> None:
+    """Keep the newest few: a warm Lambda asked for ever new symbols must not grow."""
+    memory.pop(key, None)
+    memory[key] = value
+    while len(memory) > _REMEMBERED:
+        memory.pop(next(iter(memory)))

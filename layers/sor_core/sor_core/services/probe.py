@@ -1,0 +1,172 @@
+"""Measure every venue, and write down what was found."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import TypeVar
+
+from sor_core.clock import Clock
+from sor_core.domain.book import Book
+from sor_core.domain.errors import VenueError, VenueFailure
+from sor_core.domain.instrument import Symbol
+from sor_core.domain.order import Side
+from sor_core.health.measure import HealthRecord, Probe, fold, probe_delays_s
+from sor_core.observability import Log
+from sor_core.ports import NotListed, ProbeQueue, StateError, StateStore, VenueMarketData
+from sor_core.routing.ladder import MalformedBookError, touch
+from sor_core.routing.score import depth_of, liquidity_score
+from sor_core.settings import Settings
+
+CALL_TIMEOUT_S = 2.0
+"""A call that takes longer scores nothing anyway (the required score is 0 at one second)."""
+VENUE_BUDGET_S = 10.0
+"""No further symbol of a venue is started after this; the next probe comes soon."""
+INSTRUMENT_TTL_MS = 3_600_000
+_SAVE_TRIES = 3
+_T = TypeVar("_T")
+
+
+@dataclass(slots=True)
+class _Calls:
+    """What the calls of one probe came to."""
+
+    latencies_ms: list[float] = field(default_factory=list)
+    ok: int = 0
+    failure: str = ""
+
+
+class ProbeService:
+    """Probes all venues at once; one that hangs delays no other."""
+
+    def __init__(
+        self,
+        venues: Mapping[str, VenueMarketData],
+        store: StateStore,
+        queue: ProbeQueue,
+        clock: Clock,
+        settings: Settings,
+        log: Log,
+    ) -> None:
+        self._venues = venues
+        self._store = store
+        self._queue = queue
+        self._clock = clock
+        self._settings = settings
+        self._log = log
+
+    async def tick(self) -> Sequence[int]:
+        """Spread a minute's probes over it; returns their delays in seconds. Raises `StateError`."""
+        delays_s = probe_delays_s(self._clock.now_ms(), self._settings.health_check_interval_s)
+        if delays_s:
+            await self._queue.schedule(delays_s)
+        return delays_s
+
+    async def probe(self) -> Mapping[str, HealthRecord]:
+        """Measure every configured venue and store the result. Raises `StateError`."""
+        records = await asyncio.gather(*(self._probe_one(v) for v in self._settings.venues))
+        return {r.venue: r for r in records}
+
+    async def _probe_one(self, venue: str) -> HealthRecord:
+        adapter, calls = self._venues[venue], _Calls()
+        status, time = await asyncio.gather(
+            self._call(calls, adapter.system_status(timeout_s=CALL_TIMEOUT_S)),
+            self._call(calls, adapter.server_time(timeout_s=CALL_TIMEOUT_S)),
+        )
+        scores: list[float] = []
+        if calls.ok:
+            scores = await self._markets(calls, venue)
+        probe = Probe(
+            at_ms=self._clock.now_ms(),
+            latencies_ms=tuple(calls.latencies_ms),
+            ok=calls.ok,
+            status=status,
+            liquidity_score=fmean(scores) if scores else None,
+            clock_offset_ms=time.offset_ms if time is not None else None,
+            failure=calls.failure,
+        )
+        record = await self._save(venue, probe)
+        self._log.info(
+            "venue probed",
+            exchange=venue,
+            status=status,
+            failure=probe.failure,
+            health_score=round(record.metrics.health_score, 4),
+            is_healthy=record.metrics.is_healthy,
+            latency_ms=round(record.metrics.latency_ms, 1),
+        )
+        return record
+
+    async def _markets(self, calls: _Calls, venue: str) -> list[float]:
+        """Liquidity scores, one symbol after the other: public rate limits are a few calls a second."""
+        scores: list[float] = []
+        started_ms = self._clock.monotonic_ms()
+        for symbol in self._settings.symbols:
+            if self._clock.monotonic_ms() - started_ms > VENUE_BUDGET_S * 1000:
+                break
+            if (score := await self._market(calls, venue, symbol)) is not None:
+                scores.append(score)
+        return scores
+
+    async def _market(self, calls: _Calls, venue: str, symbol: Symbol) -> float | None:
+        """Refresh a symbol's trading rules and book; returns its liquidity score."""
+        adapter = self._venues[venue]
+        instrument = await self._call(
+            calls, _or_not_listed(adapter.instrument(symbol, timeout_s=CALL_TIMEOUT_S))
+        )
+        if instrument is None:
+            return None
+        expires_at_ms = self._clock.now_ms() + INSTRUMENT_TTL_MS
+        await self._store.save_instrument(symbol, venue, instrument, expires_at_ms)
+        if isinstance(instrument, NotListed):
+            return None
+        book = await self._call(
+            calls, adapter.book(symbol, depth=self._settings.book_depth, timeout_s=CALL_TIMEOUT_S)
+        )
+        if book is None:
+            return None
+        return self._score(book)
+
+    def _score(self, book: Book) -> float | None:
+        """Liquidity of the thinner side round the venue's own mid; None for an unusable book."""
+        if not book.bids or not book.asks:
+            return 0.0
+        try:
+            mid = float(touch(book.bids) + touch(book.asks)) / 2
+            depths = [depth_of(book.bids, Side.SELL, mid, mid), depth_of(book.asks, Side.BUY, mid, mid)]
+        except MalformedBookError:
+            return None
+        full = float(self._settings.policy.full_liquidity_notional)
+        return liquidity_score(min(d.notional_in_band for d in depths), full)
+
+    async def _call(self, calls: _Calls, call: Awaitable[_T]) -> _T | None:
+        """Await a venue call, timing it; None if it failed."""
+        start_ms = self._clock.monotonic_ms()
+        result: _T | None = None
+        try:
+            result = await call
+            calls.ok += 1
+        except VenueError as error:
+            calls.failure = calls.failure or error.failure
+        calls.latencies_ms.append(self._clock.monotonic_ms() - start_ms)
+        return result
+
+    async def _save(self, venue: str, probe: Probe) -> HealthRecord:
+        """Fold into what is stored; a probe that ran at the same time is folded over, not lost."""
+        for _ in range(_SAVE_TRIES):
+            previous = (await self._store.load_health([venue])).get(venue)
+            record = fold(venue, previous, probe)
+            if await self._store.save_health(record):
+                return record
+        raise StateError(f"health of {venue} changed {_SAVE_TRIES} times while it was written")
+
+
+async def _or_not_listed(call: Awaitable[_T]) -> _T | NotListed:
+    try:
+        return await call
+    except VenueError as error:
+        if error.failure is VenueFailure.UNKNOWN_SYMBOL:
+            return NotListed()
+        raise

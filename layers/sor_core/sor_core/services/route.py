@@ -1,0 +1,143 @@
+"""Answer "where should this order go?": caches, market, decision, in that order."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from sor_core.clock import Clock
+from sor_core.domain.decision import Decision, NoRoute
+from sor_core.domain.order import Order
+from sor_core.observability import Log
+from sor_core.ports import CachedMarket, StateError, StateStore
+from sor_core.routing.decide import decide
+from sor_core.routing.screen import admits, not_allowed
+from sor_core.services.gather import EMPTY, Gatherer
+from sor_core.settings import Settings
+
+STATE_TIMEOUT_S = 1.0
+"""How long the shared caches may take before a route goes on without them."""
+_REMEMBERED = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """A decision with its name."""
+
+    decision_id: str
+    decision: Decision
+    cached: bool
+
+
+_CACHED: msgspec.json.Decoder[Routed] = msgspec.json.Decoder(Routed)
+
+
+class RouteService:
+    """Decides orders; holds the caches that live as long as the process."""
+
+    def __init__(
+        self,
+        gatherer: Gatherer,
+        store: StateStore,
+        clock: Clock,
+        new_id: Callable[[], str],
+        settings: Settings,
+        log: Log,
+    ) -> None:
+        self._gatherer = gatherer
+        self._store = store
+        self._clock = clock
+        self._new_id = new_id
+        self._settings = settings
+        self._log = log
+        self._decisions: dict[str, Routed] = {}
+
+    async def route(self, order: Order, *, fresh: bool) -> Routed | NoRoute:
+        """Decide `order`; with `fresh` neither a cached decision nor a cached book is used."""
+        key = self._key(order)
+        if not fresh and (remembered := self._live(self._decisions.get(key))) is not None:
+            return self._told(remembered)
+        venues = [v for v in self._settings.venues if admits(order, v)]
+        cached = await self._load(order, venues, None if fresh else key)
+        if cached.decision is not None and (stored := self._live(_decoded(cached.decision))) is not None:
+            self._remember(key, stored)
+            return self._told(stored)
+        gathered = await self._gatherer.gather(order.symbol, venues, cached, fresh=fresh)
+        left_out = [not_allowed(v) for v in self._settings.venues if v not in venues]
+        decision = decide(
+            order,
+            gathered.markets,
+            [*gathered.failures, *left_out],
+            self._settings.policy,
+            self._clock.now_ms(),
+        )
+        if isinstance(decision, NoRoute):
+            await self._gatherer.flush()
+            self._log.info("no route", symbol=str(order.symbol), reason=decision.reason)
+            return decision
+        routed = Routed(self._new_id(), decision, cached=False)
+        self._remember(key, routed)
+        await asyncio.gather(self._save(key, routed), self._gatherer.flush())
+        return self._told(routed)
+
+    def _told(self, routed: Routed) -> Routed:
+        decision = routed.decision
+        self._log.info(
+            "route decided",
+            decision_id=routed.decision_id,
+            strategy=decision.strategy,
+            selected_exchange=decision.selected,
+            reason=decision.reason,
+            legs=len(decision.legs),
+            cached=routed.cached,
+            excluded={e.venue: e.why for e in decision.excluded},
+        )
+        return routed
+
+    def _key(self, order: Order) -> str:
+        """Hash of all that the decision depends on beside the market: order and configuration."""
+        parts = msgspec.json.encode([order, self._settings], order="deterministic")
+        return hashlib.sha256(parts).hexdigest()
+
+    def _live(self, routed: Routed | None) -> Routed | None:
+        if routed is None or self._expires_at_ms(routed.decision) <= self._clock.now_ms():
+            return None
+        return Routed(routed.decision_id, routed.decision, cached=True)
+
+    def _expires_at_ms(self, decision: Decision) -> int:
+        # Books are received before the decision is made: it never outlives them.
+        return decision.oldest_book_at_ms + self._settings.cache_ttl_ms
+
+    def _remember(self, key: str, routed: Routed) -> None:
+        self._decisions.pop(key, None)
+        self._decisions[key] = routed
+        while len(self._decisions) > _REMEMBERED:
+            self._decisions.pop(next(iter(self._decisions)))
+
+    async def _load(self, order: Order, venues: Sequence[str], key: str | None) -> CachedMarket:
+        try:
+            async with asyncio.timeout(STATE_TIMEOUT_S):
+                return await self._store.load_market(order.symbol, venues, key)
+        except (StateError, TimeoutError) as error:
+            self._log.warning("state store unavailable", operation="load", error=str(error))
+            return EMPTY
+
+    async def _save(self, key: str, routed: Routed) -> None:
+        expires_at_ms = self._expires_at_ms(routed.decision)
+        if expires_at_ms <= self._clock.now_ms():
+            return
+        try:
+            await self._store.save_decision(key, msgspec.json.encode(routed), expires_at_ms)
+        except StateError as error:
+            self._log.warning("state store unavailable", operation="save", error=str(error))
+
+
+def _decoded(body: bytes) -> Routed | None:
+    try:
+        return _CACHED.decode(body)
+    except msgspec.DecodeError:
+        return None  # written by another version of this code
