@@ -57,19 +57,20 @@ def decide(
     with exact():
         excluded = list(failures)
         eligible = []
-        for market in markets:
+        for market in sorted(markets, key=lambda m: m.venue):  # the order of arrival is chance
             if not admits(order, market.venue):
                 excluded.append(not_allowed(market.venue))
             elif (reason := screen(market, policy, now_ms)) is not None:
                 excluded.append(reason)
             else:
                 eligible.append(market)
+        excluded.sort(key=lambda e: e.venue)
         if not eligible:
             return _no_venue(excluded)
         mid = arrival_mid(eligible)
         cap = price_cap(order, mid)
         field = build_field(order, eligible, mid, cap, policy)
-        excluded.extend(field.excluded)
+        excluded = sorted([*excluded, *field.excluded], key=lambda e: e.venue)
         return _route(order, field, cap, excluded, now_ms)
 
 
@@ -86,6 +87,12 @@ def _route(
     else:
         split, short = largest_within_budget(order, ranked, pricing)
     filled = pricing.scale.to_size(split.total)
+    if split.total == 0 and not short:
+        smallest = plain(pricing.scale.to_size(min(c.lo for c in ranked)))
+        detail = f"the budget does not buy the {smallest} {order.symbol.base} that a venue takes at least"
+        if order.side is Side.SELL:
+            detail = f"the {smallest} {order.symbol.base} that a venue takes at least bring more than that"
+        return NoRoute(NoRouteReason.BELOW_MINIMUM, detail, filled, tuple(excluded))
     if split.total == 0 or (short and order.type is OrderType.MARKET):
         return _too_little(order, field, cap, excluded, filled)
     return _assemble(order, field, ranked, split, cap, excluded, now_ms)

@@ -1,0 +1,123 @@
+"""The allocation against an exhaustive dynamic programme that shares no code or idea with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, seed, settings
+from hypothesis import strategies as st
+from sor_core.routing.allocate import Curve, Split, allocate
+
+CHAINS = ((1,), (1, 2), (1, 2, 4), (1, 5, 10), (2, 6), (3,), (1, 3, 6, 12))
+
+
+def exhaustive(curves: Sequence[Curve], target: int, max_legs: int) -> tuple[int, int, int, int]:
+    """(total, cost, legs, ranks) of the lexicographically best choice, by trying every size."""
+    best: dict[tuple[int, int], tuple[int, int]] = {(0, 0): (0, 0)}
+    for rank, curve in enumerate(curves):
+        grown = dict(best)
+        for size in range(curve.lo, curve.hi + 1, curve.lot):
+            cost = curve.cost(size) + curve.fixed
+            for (total, legs), (before, ranks) in best.items():
+                if total + size > target or legs == max_legs:
+                    continue
+                key, value = (total + size, legs + 1), (before + cost, ranks + rank * size)
+                if key not in grown or value < grown[key]:
+                    grown[key] = value
+        best = grown
+    total = max(t for t, _ in best)
+    cost, legs, ranks = min((c, n, r) for (t, n), (c, r) in best.items() if t == total)
+    return total, cost, legs, ranks
+
+
+def priced(curves: Sequence[Curve], split: Split) -> tuple[int, int, int, int]:
+    used = [(r, c, x) for r, (c, x) in enumerate(zip(curves, split.sizes, strict=True)) if x]
+    for _, curve, size in used:
+        assert curve.lo <= size <= curve.hi
+        assert size % curve.lot == 0
+    return (
+        sum(x for _, _, x in used),
+        sum(c.cost(x) + c.fixed for _, c, x in used),
+        len(used),
+        sum(r * x for r, _, x in used),
+    )
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> tuple[list[Curve], int, int]:
+    lots = draw(st.sampled_from(CHAINS))
+    curves = []
+    for _ in range(draw(st.integers(1, 5))):
+        sizes = draw(st.lists(st.integers(1, 9), min_size=1, max_size=6))
+        cost = st.integers(-20, 30) if draw(st.booleans()) else st.integers(5, 12)
+        costs = sorted(draw(st.lists(cost, min_size=len(sizes), max_size=len(sizes))))
+        curves.append(
+            Curve(
+                costs,
+                sizes,
+                lot=draw(st.sampled_from(lots)),
+                lo=draw(st.sampled_from((0, 1, 5, 12))),
+                hi=draw(st.integers(1, sum(sizes))),
+                fixed=draw(st.sampled_from((0, 0, 7, 40))),
+            )
+        )
+    target = draw(st.integers(1, 60))
+    # Curves that can take no part have no rank: leave them out of the comparison.
+    usable = [c for c in curves if c.usable and c.lo <= target]
+    return usable, target, draw(st.integers(1, 5))
+
+
+@seed(20261122)
+@settings(max_examples=1500, deadline=None)
+@given(problems())
+def test_allocation_equals_the_exhaustive_optimum(problem: tuple[list[Curve], int, int]) -> None:
+    curves, target, max_legs = problem
+
+    split = allocate(curves, target, max_legs)
+
+    assert priced(curves, split) == exhaustive(curves, target, max_legs)
+    assert split.total == sum(split.sizes)
+    assert split.lower_bound == split.cost
+
+
+@seed(20261122)
+@settings(max_examples=300, deadline=None)
+@given(problems(), st.sampled_from((2, 3, 5, 7)))
+def test_lots_that_do_not_divide_each_other_give_an_honest_bound(
+    problem: tuple[list[Curve], int, int], lot: int
+) -> None:
+    curves, target, max_legs = problem
+    sizes = [4, 4, 9]
+    curves = [*curves, Curve([1, 6, 9], sizes, lot=lot, lo=lot, hi=17)]
+
+    split = allocate(curves, target, max_legs)
+
+    total, cost, _, _ = exhaustive(curves, target, max_legs)
+    mine = priced(curves, split)
+    assert mine[0] <= total
+    if mine[0] == total:
+        assert split.lower_bound <= cost <= mine[1]
+
+
+def test_the_cheapest_venue_wins_although_its_first_level_is_not_the_cheapest() -> None:
+    shallow = Curve([10, 50], [1, 100], lot=1, lo=1, hi=101, fixed=30)
+    deep = Curve([12], [101], lot=1, lo=1, hi=101, fixed=30)
+
+    assert allocate([shallow, deep], 10).sizes == (0, 10)
+
+
+@pytest.mark.parametrize("target", [1, 99, 12_345_678_901_234_567_890])
+def test_large_integers_stay_exact(target: int) -> None:
+    curve = Curve([10**30 + 1], [10**25], lot=1, lo=1, hi=10**25)
+
+    split = allocate([curve], target)
+
+    assert split.cost == target * (10**30 + 1)
+
+
+def test_nothing_fits() -> None:
+    curve = Curve([1], [10], lot=4, lo=8, hi=8)
+
+    assert allocate([curve], 7) == Split((0,), 0, 0, 0)
+    assert allocate([], 7) == Split((), 0, 0, 0)
