@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
+
 from sor_core.routing.allocate import Curve, Split, allocate
 
 CHAINS = ((1,), (1, 2), (1, 2, 4), (1, 5, 10), (2, 6), (3,), (1, 3, 6, 12))

@@ -9,11 +9,11 @@ from itertools import pairwise
 
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
+
 from sor_core.domain.decision import Decision, Leg, NoRoute
 from sor_core.domain.market import VenueMarket
 from sor_core.domain.order import Order, Side, Strategy
 from sor_core.routing.decide import decide
-
 from tests.fakes.markets import NOW_MS, POLICY, instrument, levels, market, metrics, order
 
 VENUES = ("binance", "coinbase", "kraken", "other")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+
 from sor_core.domain.decision import Decision, NoRoute, NoRouteReason, Reason
 from sor_core.domain.instrument import TradingStatus
 from sor_core.domain.market import Exclusion, VenueMarket, Why
 from sor_core.domain.order import Order, Side, Strategy
 from sor_core.routing.decide import decide
 from sor_core.settings import Settings
-
 from tests.fakes.markets import NOW_MS, POLICY, instrument, levels, market, metrics, order
 
 

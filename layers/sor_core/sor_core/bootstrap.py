@@ -8,6 +8,7 @@ from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
 import boto3
+import httpx
 from aws_lambda_powertools import Logger
 from botocore.config import Config
 
@@ -41,14 +42,32 @@ def _new_id() -> str:
     return uuid.uuid4().hex
 
 
-class _Loop:
-    """One event loop as long as the process lives, so that connections are kept."""
+class _Runtime:
+    """What every Lambda keeps between events.
 
-    def __init__(self) -> None:
+    One event loop and one HTTP client as long as the process lives, so that connections are kept.
+    """
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self.settings = settings = read_settings(env)
+        self.logger: Logger = make_logger(settings.log_level)
+        self.log = PowertoolsLog(self.logger)
+        self.clock: Clock = SystemClock()
+        self.store: StateStore = DynamoStateStore(
+            boto3.client("dynamodb", config=_AWS), settings.state_table, self.clock
+        )
+        self._client = make_client()
+        self.venues = _venues(settings, self._client, self.clock)
         self._runner = asyncio.Runner()
 
     def run(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Run to the end."""
         return self._runner.run(work)
+
+    def close(self) -> None:
+        """Close connections and loop; Lambda never does, a program that embeds this should."""
+        self.run(self._client.aclose())
+        self._runner.close()
 
 
 def read_settings(env: Mapping[str, str]) -> Settings:
@@ -62,8 +81,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
     return settings
 
 
-def _venues(settings: Settings, clock: Clock) -> dict[str, VenueMarketData]:
-    client = make_client()
+def _venues(settings: Settings, client: httpx.AsyncClient, clock: Clock) -> dict[str, VenueMarketData]:
     return {
         venue: market_data(
             venue,
@@ -76,70 +94,55 @@ def _venues(settings: Settings, clock: Clock) -> dict[str, VenueMarketData]:
     }
 
 
-class RouteRuntime:
-    """What the route Lambda keeps between requests."""
+class RouteRuntime(_Runtime):
+    """The route Lambda."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
-        self._settings = settings = read_settings(env)
-        self.logger: Logger = make_logger(settings.log_level)
-        self._clock = clock = SystemClock()
-        self._loop = _Loop()
-        store: StateStore = DynamoStateStore(
-            boto3.client("dynamodb", config=_AWS), settings.state_table, clock
-        )
-        self._store = store
-        log = PowertoolsLog(self.logger)
-        gatherer = Gatherer(_venues(settings, clock), store, clock, _new_id, settings, log)
-        self._service = RouteService(gatherer, store, clock, _new_id, settings, log)
+        super().__init__(env)
+        parts = (self.store, self.clock, _new_id, self.settings, self.log)
+        self._service = RouteService(Gatherer(self.venues, *parts), *parts)
 
     def route(self, document: Any, *, fresh: bool) -> dict[str, Any]:
         """Answer a route request; raises `ProblemError`."""
-        settings = self._settings
+        settings = self.settings
         order = parse_order(document, venues=settings.venues, max_slippage_bps=settings.max_slippage_bps)
-        outcome = self._loop.run(self._service.route(order, fresh=fresh))
+        outcome = self.run(self._service.route(order, fresh=fresh))
         if isinstance(outcome, NoRoute):
             raise ProblemError(no_route_problem(order, outcome))
-        return route_answer(outcome, self._clock.now_ms())
+        return route_answer(outcome, self.clock.now_ms())
 
     def status(self) -> dict[str, Any]:
         """Answer how the venues are, from the store alone; raises `ProblemError`."""
-        settings = self._settings
+        settings = self.settings
         try:
-            records = self._loop.run(self._store.load_health(settings.venues))
+            records = self.run(self.store.load_health(settings.venues))
         except StateError as error:
             problem = Problem(Kind.STATE_UNAVAILABLE, "try again in a moment", retry_after_s=5)
             raise ProblemError(problem) from error
-        return status_answer(settings.venues, records, self._clock.now_ms(), settings.health_check_interval_s)
+        return status_answer(settings.venues, records, self.clock.now_ms(), settings.health_check_interval_s)
 
     def health(self) -> dict[str, Any]:
         """Answer that this Lambda runs; asks nobody."""
-        return {"status": "ok", "version": __version__, "venues": list(self._settings.venues)}
+        return {"status": "ok", "version": __version__, "venues": list(self.settings.venues)}
 
 
-class ProbeRuntime:
-    """What the health_probe Lambda keeps between events."""
+class ProbeRuntime(_Runtime):
+    """The health_probe Lambda."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
-        self._settings = settings = read_settings(env)
-        self.logger: Logger = make_logger(settings.log_level)
-        self._clock = clock = SystemClock()
-        self._loop = _Loop()
-        store: StateStore = DynamoStateStore(
-            boto3.client("dynamodb", config=_AWS), settings.state_table, clock
-        )
-        queue = SqsProbeQueue(boto3.client("sqs", config=_AWS), settings.probe_queue_url)
-        log = PowertoolsLog(self.logger)
-        self._service = ProbeService(_venues(settings, clock), store, queue, clock, settings, log)
+        super().__init__(env)
+        queue = SqsProbeQueue(boto3.client("sqs", config=_AWS), self.settings.probe_queue_url)
+        self._service = ProbeService(self.venues, self.store, queue, self.clock, self.settings, self.log)
 
     def handle(self, message: Any) -> dict[str, Any]:
         """Do what a message ``{"kind": ...}`` asks; raises `ValueError` for any other message."""
         kind = message.get("kind") if isinstance(message, dict) else None
         if kind == "tick":
-            return {"scheduled_after_s": list(self._loop.run(self._service.tick()))}
+            return {"scheduled_after_s": list(self.run(self._service.tick()))}
         if kind == "probe":
-            records = self._loop.run(self._service.probe())
-            settings = self._settings
+            records = self.run(self._service.probe())
+            settings = self.settings
             return status_answer(
-                settings.venues, records, self._clock.now_ms(), settings.health_check_interval_s
+                settings.venues, records, self.clock.now_ms(), settings.health_check_interval_s
             )
         raise ValueError('expected a message {"kind": "tick"} or {"kind": "probe"}')

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 from aws_lambda_powertools import Logger
 
 SERVICE = "sor"
+_CALLER = 3
+"""Frames up to who said it, for the line's `location`."""
 
 
 class Log(Protocol):
@@ -31,11 +33,11 @@ class PowertoolsLog:
 
     def info(self, event: str, **fields: object) -> None:
         """Write one line at INFO."""
-        self._logger.info(event, extra=_named(fields))
+        self._logger.info(event, extra=_named(fields), stacklevel=_CALLER)
 
     def warning(self, event: str, **fields: object) -> None:
         """Write one line at WARNING."""
-        self._logger.warning(event, extra=_named(fields))
+        self._logger.warning(event, extra=_named(fields), stacklevel=_CALLER)
 
 
 def _named(fields: Mapping[str, object]) -> dict[str, Any]:

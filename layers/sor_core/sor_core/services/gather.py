@@ -5,7 +5,7 @@
         DynamoDB fresh? -- yes ---------------------------> use
              | no
         take the lease --- taken by another --> wait, look in DynamoDB again
-             | ours
+             | ours                             (once more when ours, too)
         ask the venue --> store it --> give the lease back
 
 A hundred Lambdas so cost a venue one request. A lease outlives the request's timeout and nothing
@@ -187,19 +187,21 @@ class Gatherer:
             try:
                 until_ms = self._clock.now_ms() + int(timeout_s * 1500)
                 ours = await self._store.take_lease(name, owner, until_ms)
-                found = None if ours else await self._store.load_book(symbol, venue)
+                # Also when it is ours: another may have brought a book since we looked.
+                found = await self._store.load_book(symbol, venue)
             except StateError as error:
                 # Without a store there is no lease to respect: an answer is worth more.
                 self._log.warning("state store unavailable", operation="lease", error=str(error))
                 return await self._fetch(symbol, venue, previous, timeout_s), BookSource.VENUE
-            if ours:
-                try:
+            try:
+                if found is not None and self._usable(found):
+                    _remember(self._books, (venue, symbol), found)
+                    return found, BookSource.DYNAMODB
+                if ours:
                     return await self._fetch(symbol, venue, previous, timeout_s), BookSource.VENUE
-                finally:
+            finally:
+                if ours:
                     self._later(self._store.drop_lease(name, owner), after_others=True)
-            if found is not None and self._usable(found):
-                _remember(self._books, (venue, symbol), found)
-                return found, BookSource.DYNAMODB
             await asyncio.sleep(LEASE_POLL_S)
 
     async def _fetch(self, symbol: Symbol, venue: str, previous: Book | None, timeout_s: float) -> Book:
