@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from sor_core.bootstrap import read_settings
+from sor_core.domain.instrument import Symbol
+from sor_core.settings import Settings, SettingsError
+
+
+def test_the_required_defaults() -> None:
+    settings = Settings.from_env({})
+
+    assert settings.cache_ttl_ms == 5000
+    assert settings.policy.max_latency_ms == 1000
+    assert settings.policy.min_liquidity_score == 2.0
+    assert settings.health_check_interval_s == 30
+    assert settings.max_slippage_bps == 100
+    weights = settings.policy.weights
+    assert (weights.price, weights.liquidity, weights.latency, weights.reliability) == (
+        Decimal("0.4"),
+        Decimal("0.3"),
+        Decimal("0.2"),
+        Decimal("0.1"),
+    )
+
+
+def test_an_empty_value_is_a_parameter_left_empty() -> None:
+    assert Settings.from_env({"SOR_CACHE_TTL_SECONDS": "", "EXCHANGE_GATEWAY_URL": " "}) == Settings.from_env(
+        {}
+    )
+
+
+def test_values_are_read() -> None:
+    settings = Settings.from_env(
+        {
+            "SOR_CACHE_TTL_SECONDS": "0.5",
+            "SOR_SYMBOLS": "SOL/USD, BTC/EUR",
+            "SOR_VENUES": "kraken,binance",
+            "SOR_TAKER_FEES_BPS": "kraken=7.5",
+            "SOR_KRAKEN_URL": "http://localhost:1/",
+            "SOR_LOG_LEVEL": "debug",
+        }
+    )
+
+    assert settings.cache_ttl_ms == 500
+    assert settings.symbols == (Symbol("SOL", "USD"), Symbol("BTC", "EUR"))
+    assert settings.venues == ("kraken", "binance")
+    assert settings.taker_fees_bps == {"kraken": Decimal("7.5")}
+    assert settings.venue_urls == {"kraken": "http://localhost:1", "binance": ""}
+    assert settings.log_level == "DEBUG"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("SOR_CACHE_TTL_SECONDS", "-1", "a number from 0 to 3600"),
+        ("SOR_CACHE_TTL_SECONDS", "1e3", "a number from 0 to 3600"),
+        ("SOR_MAX_LATENCY_MS", "0", "a number from 1 to 10000"),
+        ("SOR_MIN_LIQUIDITY_SCORE", "11", "a number from 0 to 10"),
+        ("SOR_HEALTH_CHECK_INTERVAL", "9", "a whole number from 10 to 300"),
+        ("SOR_HEALTH_CHECK_INTERVAL", "30.5", "a whole number from 10 to 300"),
+        ("SOR_MAX_SLIPPAGE_BPS", "0", "a number from 0.01 to 5000"),
+        ("EXCHANGE_GATEWAY_URL", "localhost:8006", "an address"),
+        ("EXCHANGE_GATEWAY_URL", "http://user:pw@host", "an address"),
+        ("EXCHANGE_GATEWAY_URL", "http://host:99999", "an address"),
+        ("SOR_BEST_EXECUTION_WEIGHTS", "price=1", "add up to 1"),
+        ("SOR_BEST_EXECUTION_WEIGHTS", "price=0,liquidity=0.5,latency=0.5,reliability=0", "price above 0"),
+        ("SOR_BEST_EXECUTION_WEIGHTS", "price=0.4,liquidity=0.3,latency=0.2,reliability=0.2", "add up to 1"),
+        ("SOR_SYMBOLS", "BTCUSDT", "symbols such as BTC/USDT"),
+        ("SOR_SYMBOLS", "BTC/USDT,BTC/USDT", "each once"),
+        ("SOR_TAKER_FEES_BPS", "mtgox=1", "each a venue of SOR_VENUES"),
+        ("SOR_TAKER_FEES_BPS", "kraken=1000", "below 1000"),
+        ("SOR_BOOK_DEPTH", "0", "a whole number from 1 to 5000"),
+        ("SOR_LOG_LEVEL", "LOUD", "one of DEBUG"),
+    ],
+)
+def test_a_bad_value_names_the_variable_and_what_was_expected(name: str, value: str, expected: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env({name: value})
+
+    assert str(caught.value).startswith(f"{name}: expected ")
+    assert expected in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_venue_without_adapter_and_a_missing_table() -> None:
+    with pytest.raises(SettingsError, match="SOR_VENUES: expected venues among binance"):
+        read_settings({"SOR_VENUES": "binance,mtgox", "SOR_STATE_TABLE": "t"})
+    with pytest.raises(SettingsError, match="SOR_STATE_TABLE"):
+        read_settings({})
