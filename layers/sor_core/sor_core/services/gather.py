@@ -29,8 +29,8 @@ from sor_core.observability import Log
 from sor_core.ports import CachedMarket, NotListed, StateError, StateStore, VenueMarketData
 from sor_core.settings import Settings
 
-INSTRUMENT_TTL_MS = 3_600_000
-"""Trading rules change rarely; the probe refreshes them far sooner."""
+INSTRUMENT_TTL_MS = 600_000
+"""Trading rules change rarely, but a halt stands in them too; the probe refreshes them far sooner."""
 NOT_LISTED_TTL_MS = 60_000
 """How long a venue's word that it does not know a symbol is believed."""
 LEASE_POLL_S = 0.02

@@ -11,6 +11,7 @@ from typing import TypeVar
 from sor_core.clock import Clock
 from sor_core.domain.book import Book
 from sor_core.domain.errors import VenueError, VenueFailure
+from sor_core.domain.health import SystemStatus
 from sor_core.domain.instrument import Symbol
 from sor_core.domain.order import Side
 from sor_core.health.measure import HealthRecord, Probe, fold, probe_delays_s
@@ -18,24 +19,27 @@ from sor_core.observability import Log
 from sor_core.ports import NotListed, ProbeQueue, StateError, StateStore, VenueMarketData
 from sor_core.routing.ladder import MalformedBookError, touch
 from sor_core.routing.score import depth_of, liquidity_score
+from sor_core.services.gather import INSTRUMENT_TTL_MS
 from sor_core.settings import Settings
 
 CALL_TIMEOUT_S = 2.0
 """A call that takes longer scores nothing anyway (the required score is 0 at one second)."""
 VENUE_BUDGET_S = 10.0
 """No further symbol of a venue is started after this; the next probe comes soon."""
-INSTRUMENT_TTL_MS = 3_600_000
 _SAVE_TRIES = 3
 _T = TypeVar("_T")
 
 
 @dataclass(slots=True)
-class _Calls:
+class _Findings:
     """What the calls of one probe came to."""
 
     latencies_ms: list[float] = field(default_factory=list)
     ok: int = 0
     failure: str = ""
+    takes_orders: list[bool] = field(default_factory=list)
+    """Per symbol that the venue lists."""
+    scores: list[float] = field(default_factory=list)
 
 
 class ProbeService:
@@ -70,22 +74,24 @@ class ProbeService:
         return {r.venue: r for r in records}
 
     async def _probe_one(self, venue: str) -> HealthRecord:
-        adapter, calls = self._venues[venue], _Calls()
+        adapter, found = self._venues[venue], _Findings()
         status, time = await asyncio.gather(
-            self._call(calls, adapter.system_status(timeout_s=CALL_TIMEOUT_S)),
-            self._call(calls, adapter.server_time(timeout_s=CALL_TIMEOUT_S)),
+            self._call(found, adapter.system_status(timeout_s=CALL_TIMEOUT_S)),
+            self._call(found, adapter.server_time(timeout_s=CALL_TIMEOUT_S)),
         )
-        scores: list[float] = []
-        if calls.ok:
-            scores = await self._markets(calls, venue)
+        if found.ok:
+            await self._markets(found, venue)
+        if status is SystemStatus.ONLINE and found.takes_orders and not any(found.takes_orders):
+            # Binance and Coinbase say so only of each instrument.
+            status = SystemStatus.MAINTENANCE
         probe = Probe(
             at_ms=self._clock.now_ms(),
-            latencies_ms=tuple(calls.latencies_ms),
-            ok=calls.ok,
+            latencies_ms=tuple(found.latencies_ms),
+            ok=found.ok,
             status=status,
-            liquidity_score=fmean(scores) if scores else None,
+            liquidity_score=fmean(found.scores) if found.scores else None,
             clock_offset_ms=time.offset_ms if time is not None else None,
-            failure=calls.failure,
+            failure=found.failure,
         )
         record = await self._save(venue, probe)
         self._log.info(
@@ -99,35 +105,32 @@ class ProbeService:
         )
         return record
 
-    async def _markets(self, calls: _Calls, venue: str) -> list[float]:
-        """Liquidity scores, one symbol after the other: public rate limits are a few calls a second."""
-        scores: list[float] = []
+    async def _markets(self, found: _Findings, venue: str) -> None:
+        """Measure one symbol after the other: public rate limits are a few calls a second."""
         started_ms = self._clock.monotonic_ms()
         for symbol in self._settings.symbols:
             if self._clock.monotonic_ms() - started_ms > VENUE_BUDGET_S * 1000:
                 break
-            if (score := await self._market(calls, venue, symbol)) is not None:
-                scores.append(score)
-        return scores
+            await self._market(found, venue, symbol)
 
-    async def _market(self, calls: _Calls, venue: str, symbol: Symbol) -> float | None:
-        """Refresh a symbol's trading rules and book; returns its liquidity score."""
+    async def _market(self, found: _Findings, venue: str, symbol: Symbol) -> None:
+        """Refresh a symbol's trading rules and score its book."""
         adapter = self._venues[venue]
         instrument = await self._call(
-            calls, _or_not_listed(adapter.instrument(symbol, timeout_s=CALL_TIMEOUT_S))
+            found, _or_not_listed(adapter.instrument(symbol, timeout_s=CALL_TIMEOUT_S))
         )
         if instrument is None:
-            return None
+            return
         expires_at_ms = self._clock.now_ms() + INSTRUMENT_TTL_MS
         await self._store.save_instrument(symbol, venue, instrument, expires_at_ms)
         if isinstance(instrument, NotListed):
-            return None
+            return
+        found.takes_orders.append(instrument.status.takes_limit_ioc)
         book = await self._call(
-            calls, adapter.book(symbol, depth=self._settings.book_depth, timeout_s=CALL_TIMEOUT_S)
+            found, adapter.book(symbol, depth=self._settings.book_depth, timeout_s=CALL_TIMEOUT_S)
         )
-        if book is None:
-            return None
-        return self._score(book)
+        if book is not None and (score := self._score(book)) is not None:
+            found.scores.append(score)
 
     def _score(self, book: Book) -> float | None:
         """Liquidity of the thinner side round the venue's own mid; None for an unusable book."""
@@ -141,16 +144,16 @@ class ProbeService:
         full = float(self._settings.policy.full_liquidity_notional)
         return liquidity_score(min(d.notional_in_band for d in depths), full)
 
-    async def _call(self, calls: _Calls, call: Awaitable[_T]) -> _T | None:
+    async def _call(self, found: _Findings, call: Awaitable[_T]) -> _T | None:
         """Await a venue call, timing it; None if it failed."""
         start_ms = self._clock.monotonic_ms()
         result: _T | None = None
         try:
             result = await call
-            calls.ok += 1
+            found.ok += 1
         except VenueError as error:
-            calls.failure = calls.failure or error.failure
-        calls.latencies_ms.append(self._clock.monotonic_ms() - start_ms)
+            found.failure = found.failure or error.failure
+        found.latencies_ms.append(self._clock.monotonic_ms() - start_ms)
         return result
 
     async def _save(self, venue: str, probe: Probe) -> HealthRecord:
