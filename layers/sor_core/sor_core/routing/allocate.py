@@ -13,9 +13,9 @@ runs over on/off: relaxing both, a price lambda for one unit of the total gives 
 bound (Everett 1963; for fixed costs: Geoffrion 1974), whose best lambda is found by bisection.
 With the on-set fixed and lots that divide each other, the marginal costs of the finest lot are
 merged, bundled into the next coarser lot, merged again and so on: each step keeps the marginal
-costs ascending, so taking the cheapest first is exact. Where lots do not divide each other the
-on-set is left out and the result is not claimed to be optimal (`lower_bound` shows by how much it
-may miss).
+costs ascending, so taking the cheapest first is exact. Lots that do not divide each other are for
+`routing.lattice`; where even that is too much, the set is passed over and the result is not claimed
+to be optimal (`lower_bound` shows by how much it may miss).
 """
 
 from __future__ import annotations
@@ -23,43 +23,14 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, pairwise
+from itertools import pairwise
+from math import gcd
 
-MAX_NODES = 20_000
-"""Nodes of branch and bound before the best found so far is returned unproven (some 2 s)."""
+from sor_core.routing.curves import Curve, Run, marginal_price, marginal_runs
+from sor_core.routing.lattice import largest_reachable, split_exactly, tractable
 
-
-class Curve:
-    """What one venue asks for each size. All integers; `unit_costs` ascending, may be negative."""
-
-    __slots__ = ("costs", "ends", "fixed", "hi", "lo", "lot", "unit_costs")
-
-    def __init__(
-        self, unit_costs: Sequence[int], sizes: Sequence[int], *, lot: int, lo: int, hi: int, fixed: int = 0
-    ) -> None:
-        self.unit_costs = list(unit_costs)
-        self.ends = list(accumulate(sizes, initial=0))
-        self.costs = list(accumulate(map(int.__mul__, unit_costs, sizes), initial=0))
-        self.lot = lot
-        self.lo = max(lot, -(-lo // lot) * lot)
-        self.hi = min(hi, self.ends[-1]) // lot * lot
-        self.fixed = fixed
-
-    @property
-    def usable(self) -> bool:
-        """Whether any size but 0 is allowed."""
-        return self.lo <= self.hi
-
-    def cost(self, size: int) -> int:
-        """Least cost of `size`, fixed cost not counted."""
-        i = bisect_right(self.ends, size) - 1
-        rest = size - self.ends[i]
-        return self.costs[i] + (rest * self.unit_costs[i] if rest else 0)
-
-    def best_size(self, price: int, *, largest: bool = True) -> int:
-        """A size within the bounds (lots relaxed) that minimises cost(size) - price x size."""
-        i = bisect_right(self.unit_costs, price) if largest else bisect_left(self.unit_costs, price)
-        return min(max(self.ends[i], self.lo), self.hi)
+MAX_NODES = 2_000
+"""Nodes of branch and bound before the best found so far is returned unproven."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,29 +98,19 @@ def _with_ties(curve: Curve, rank: int, venues: int, total: int) -> Curve:
 
 
 def _largest_total(curves: Sequence[Curve], target: int, max_legs: int) -> int:
-    """Largest reachable sum of sizes not above `target`, over at most `max_legs` curves.
-
-    With lots that divide each other, filling from the coarsest lot down is exact: a coarse lot
-    that fits can always replace finer ones of the same or a smaller sum.
-    """
+    """Largest reachable sum of sizes not above `target`, over at most `max_legs` curves."""
     if not curves or max_legs == 0:
         return 0
-    finest = min(c.lot for c in curves)
+    unit = gcd(*(c.lot for c in curves))
     order = sorted(range(len(curves)), key=lambda i: -curves[i].hi)
     tops = [curves[i].hi for i in order]
-    ceiling = min(target // finest * finest, sum(sorted(tops, reverse=True)[:max_legs]))
+    ceiling = min(target // unit * unit, sum(sorted(tops, reverse=True)[:max_legs]))
     best = 0
-
-    def fill(chosen: list[Curve]) -> int:
-        total = sum(c.lo for c in chosen)
-        for c in sorted(chosen, key=lambda c: -c.lot):
-            total += min(c.hi - c.lo, (target - total) // c.lot * c.lot)
-        return total
 
     def visit(at: int, chosen: list[Curve], low: int, high: int) -> None:
         nonlocal best
         if chosen:
-            best = max(best, fill(chosen))
+            best = max(best, _most_of(chosen, target))
         room = max_legs - len(chosen)
         if best == ceiling or room == 0 or at == len(order):
             return
@@ -163,6 +124,18 @@ def _largest_total(curves: Sequence[Curve], target: int, max_legs: int) -> int:
 
     visit(0, [], 0, 0)
     return best
+
+
+def _most_of(chosen: Sequence[Curve], target: int) -> int:
+    """Largest sum not above `target` with all of `chosen` used (their least sizes fit)."""
+    if not _lots_divide(c.lot for c in chosen) and tractable(chosen):
+        return largest_reachable(chosen, target)
+    # From the coarsest lot down; exact where lots divide each other, for a coarse lot that fits
+    # can always replace finer ones of the same or a smaller sum.
+    total = sum(c.lo for c in chosen)
+    for c in sorted(chosen, key=lambda c: -c.lot):
+        total += min(c.hi - c.lo, (target - total) // c.lot * c.lot)
+    return total
 
 
 # (2)-(4) the least cost at that total -----------------------------------------------------------
@@ -267,10 +240,13 @@ class _Search:
             return
         self._seen.add(members)
         chosen = [self.curves[i] for i in members]
-        if not _lots_divide(c.lot for c in chosen):
+        if _lots_divide(c.lot for c in chosen):
+            solved = _split_among(chosen, self.total)
+        elif tractable(chosen):
+            solved = split_exactly(chosen, self.total)
+        else:
             self._unproven(bound)
             return
-        solved = _split_among(chosen, self.total)
         if solved is None:
             return
         cost = sum(c.fixed + c.cost(x) for c, x in zip(chosen, solved, strict=True))
@@ -299,42 +275,33 @@ def _lots_divide(lots: Iterable[int]) -> bool:
     return all(coarse % fine == 0 for fine, coarse in pairwise(ordered))
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """`count` equal bundles; each costs `cost` and takes `parts` (position in the set, size)."""
-
-    cost: int
-    count: int
-    parts: tuple[tuple[int, int], ...]
-
-
 def _split_among(chosen: Sequence[Curve], total: int) -> list[int] | None:
     """Least-cost sizes, all of `chosen` used, summing to `total` exactly; None if impossible."""
     if not chosen or not sum(c.lo for c in chosen) <= total <= sum(c.hi for c in chosen):
         return None
-    price = _marginal_price(chosen, total)
+    price = marginal_price(chosen, total)
     # The best sizes on the lot grid lie within n coarsest lots of the relaxed ones (proximity of
     # separable convex programmes: Hochbaum and Shanthikumar 1990); walk only that window.
     window = (len(chosen) + 1) * max(c.lot for c in chosen)
     sizes: list[int] = []
-    by_lot: dict[int, list[_Run]] = {}
+    by_lot: dict[int, list[Run]] = {}
     for at, c in enumerate(chosen):
         start = max(c.lo, (c.best_size(price, largest=False) - window) // c.lot * c.lot)
         end = min(c.hi, (c.best_size(price) + window) // c.lot * c.lot)
         sizes.append(start)
         if end > start:
-            by_lot.setdefault(c.lot, []).extend(_runs(c, at, start, end))
+            by_lot.setdefault(c.lot, []).extend(marginal_runs(c, at, start, end))
     return _fill(sizes, total - sum(sizes), by_lot)
 
 
-def _fill(sizes: list[int], rest: int, by_lot: dict[int, list[_Run]]) -> list[int] | None:
+def _fill(sizes: list[int], rest: int, by_lot: dict[int, list[Run]]) -> list[int] | None:
     """Add exactly `rest` to `sizes` at least cost, from the finest lot to the coarsest."""
 
     def take(parts: tuple[tuple[int, int], ...], times: int) -> None:
         for at, size in parts:
             sizes[at] += size * times
 
-    runs: list[_Run] = []
+    runs: list[Run] = []
     finer = 0
     for lot in sorted(by_lot):
         if finer:
@@ -356,46 +323,16 @@ def _fill(sizes: list[int], rest: int, by_lot: dict[int, list[_Run]]) -> list[in
     return sizes if left == 0 else None
 
 
-def _marginal_price(chosen: Sequence[Curve], total: int) -> int:
-    """Least price of a level at which the relaxed sizes reach `total`."""
-    prices = sorted({c for curve in chosen for c in curve.unit_costs})
-    return prices[
-        bisect_left(
-            prices, total, key=lambda price: sum(c.best_size(price) for c in chosen), hi=len(prices) - 1
-        )
-    ]
-
-
-def _runs(curve: Curve, at: int, start: int, end: int) -> list[_Run]:
-    """Marginal costs of `curve`'s lots between two sizes, ascending; equal neighbours as one run."""
-    lot, ends, unit_costs = curve.lot, curve.ends, curve.unit_costs
-    part = ((at, lot),)
-    runs: list[_Run] = []
-    size = start
-    i = bisect_right(ends, size) - 1
-    while size < end:
-        while ends[i + 1] <= size:
-            i += 1
-        whole = (min(ends[i + 1], end) - size) // lot
-        if whole:
-            runs.append(_Run(unit_costs[i] * lot, whole, part))
-            size += whole * lot
-        else:  # this lot straddles levels
-            runs.append(_Run(curve.cost(size + lot) - curve.cost(size), 1, part))
-            size += lot
-    return runs
-
-
 def _bundle(
-    runs: Sequence[_Run], odd: int, per: int
-) -> tuple[list[tuple[tuple[tuple[int, int], ...], int]] | None, list[_Run]]:
+    runs: Sequence[Run], odd: int, per: int
+) -> tuple[list[tuple[tuple[tuple[int, int], ...], int]] | None, list[Run]]:
     """Take the cheapest `odd` lots, then bind the others, cheapest first, into bundles of `per`.
 
     Returns the odd lots as (parts, times), None if there are too few lots, and the bundles; an
     incomplete last bundle is dropped, for it cannot be used without breaking the coarser lot.
     """
     taken: list[tuple[tuple[tuple[int, int], ...], int]] = []
-    bundles: list[_Run] = []
+    bundles: list[Run] = []
     cost = have = 0
     parts: list[tuple[int, int]] = []
     for run in runs:
@@ -408,7 +345,7 @@ def _bundle(
         while count:
             if not have and count >= per:
                 whole = count // per
-                bundles.append(_Run(run.cost * per, whole, tuple((a, s * per) for a, s in run.parts)))
+                bundles.append(Run(run.cost * per, whole, tuple((a, s * per) for a, s in run.parts)))
                 count -= whole * per
                 continue
             more = min(per - have, count)
@@ -417,7 +354,7 @@ def _bundle(
             have += more
             count -= more
             if have == per:
-                bundles.append(_Run(cost, 1, tuple(parts)))
+                bundles.append(Run(cost, 1, tuple(parts)))
                 cost = have = 0
                 parts = []
     return (None if odd else taken), bundles

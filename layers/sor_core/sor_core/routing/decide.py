@@ -21,9 +21,10 @@ from sor_core.domain.errors import VenueFailure
 from sor_core.domain.market import Exclusion, Policy, VenueMarket, Why
 from sor_core.domain.money import BPS, exact, plain, round_significant
 from sor_core.domain.order import Order, OrderType, Side, Strategy
-from sor_core.routing.allocate import Curve, Split
+from sor_core.routing.allocate import Split
 from sor_core.routing.budget import largest_within_budget
 from sor_core.routing.candidates import Field, build_field, limit_price, price_cap
+from sor_core.routing.curves import Curve
 from sor_core.routing.score import fill_probability
 from sor_core.routing.screen import admits, arrival_mid, not_allowed, screen
 from sor_core.routing.strategies import Candidate, Pricing, rank, solve

@@ -25,7 +25,8 @@ from sor_core.domain.health import latency_utility
 from sor_core.domain.market import Policy, VenueMarket
 from sor_core.domain.money import BPS
 from sor_core.domain.order import Side, Strategy
-from sor_core.routing.allocate import Curve, Split, allocate
+from sor_core.routing.allocate import Split, allocate
+from sor_core.routing.curves import Curve
 from sor_core.routing.ladder import Ladder, Scale
 
 
