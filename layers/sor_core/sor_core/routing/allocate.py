@@ -14,8 +14,8 @@ bound (Everett 1963; for fixed costs: Geoffrion 1974), whose best lambda is foun
 With the on-set fixed and lots that divide each other, the marginal costs of the finest lot are
 merged, bundled into the next coarser lot, merged again and so on: each step keeps the marginal
 costs ascending, so taking the cheapest first is exact. Lots that do not divide each other are for
-`routing.lattice`; where even that is too much, the set is passed over and the result is not claimed
-to be optimal (`lower_bound` shows by how much it may miss).
+`routing.lattice`; where even that is too much, that set of venues is passed over and the cost is
+not claimed to be least (`lower_bound` shows by how much it may miss).
 """
 
 from __future__ import annotations
@@ -128,8 +128,8 @@ def _largest_total(curves: Sequence[Curve], target: int, max_legs: int) -> int:
 
 def _most_of(chosen: Sequence[Curve], target: int) -> int:
     """Largest sum not above `target` with all of `chosen` used (their least sizes fit)."""
-    if not _lots_divide(c.lot for c in chosen) and tractable(chosen):
-        return largest_reachable(chosen, target)
+    if not _lots_divide(c.lot for c in chosen):
+        return largest_reachable(chosen, target) if tractable(chosen) else 0
     # From the coarsest lot down; exact where lots divide each other, for a coarse lot that fits
     # can always replace finer ones of the same or a smaller sum.
     total = sum(c.lo for c in chosen)
