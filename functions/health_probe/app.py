@@ -13,7 +13,7 @@ from sor_core.api.json import loads
 from sor_core.bootstrap import ProbeRuntime
 
 runtime = ProbeRuntime(os.environ)
-# A probe that failed is not worth repeating late: the next one is due within the minute.
+# Failures are answered record by record, also when all failed: the queue repeats just those.
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
 

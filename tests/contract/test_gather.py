@@ -18,14 +18,14 @@ from sor_core.domain.book import Book
 from sor_core.domain.instrument import Symbol
 from sor_core.domain.market import BookSource, Why
 from sor_core.domain.order import Order
-from sor_core.ports import StateStore
+from sor_core.ports import StateError, StateStore
 from sor_core.routing.decide import decide
-from sor_core.services.gather import EMPTY, Gathered, Gatherer, _remember
+from sor_core.services.gather import Gathered, Gatherer, _remember
 from sor_core.settings import Settings
 from tests.fakes.markets import BTC_USDT, order
 from tests.fakes.memory_state import MemoryStateStore
 
-SETTINGS = Settings.from_env({"SOR_MAX_LATENCY_MS": "700", "SOR_CACHE_TTL_SECONDS": "2"})
+SETTINGS = Settings.from_env({"SOR_MAX_LATENCY_MS": "1500", "SOR_CACHE_TTL_SECONDS": "2"})
 ALL = SETTINGS.venues
 
 
@@ -76,7 +76,7 @@ class Stage:
         self, *, gatherer: Gatherer | None = None, symbol: Symbol = BTC_USDT, fresh: bool = False
     ) -> Gathered:
         one = gatherer or self.gatherer()
-        cached = EMPTY if self.store.broken else await self.store.load_market(symbol, ALL, None)
+        cached = None if self.store.broken else await self.store.load_market(symbol, ALL, None)
         gathered = await one.gather(symbol, ALL, cached, fresh=fresh)
         await one.flush()
         return gathered
@@ -154,7 +154,48 @@ async def test_without_a_store_the_venues_still_answer(stage: Stage) -> None:
     gathered = await stage.gather()
 
     assert len(gathered.markets) == len(ALL)
-    assert stage.log.warnings
+    assert stage.log.warnings == []  # it was told so, and did not ask again
+
+
+@pytest.mark.parametrize("when", ["take_lease", "load_book", "save_book", "drop_lease"])
+async def test_a_store_that_breaks_half_way_costs_no_answer(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    async def broken(*_: object) -> None:
+        raise StateError("throttled")
+
+    one = stage.gatherer()
+    for _ in range(5):  # more than once: writes of one request must not trip the next
+        cached = await stage.store.load_market(BTC_USDT, ALL, None)
+        with monkeypatch.context() as patched:
+            patched.setattr(stage.store, when, broken)
+            gathered = await one.gather(BTC_USDT, ALL, cached, fresh=False)
+            await asyncio.wait_for(one.flush(), 1)
+        assert len(gathered.markets) == len(ALL)
+        one.forget()
+
+
+async def test_a_store_that_hangs_is_given_up(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hang(*_: object) -> None:
+        await asyncio.sleep(60)
+
+    one = stage.gatherer()
+    cached = await stage.store.load_market(BTC_USDT, ALL, None)
+    monkeypatch.setattr(stage.store, "save_book", hang)
+
+    gathered = await one.gather(BTC_USDT, ALL, cached, fresh=False)
+    await asyncio.wait_for(one.flush(), 2)
+
+    assert len(gathered.markets) == len(ALL)
+    assert ("state store unavailable", "flush") in [(e, f["operation"]) for e, f in stage.log.warnings]
+
+
+async def test_a_lease_is_given_back_when_the_venue_fails(stage: Stage) -> None:
+    await stage.sim("POST", "/sim/faults", {"venue": "*", "endpoint": "book", "fault": "refuse"})
+
+    await stage.gather()
+
+    assert stage.store.leases == {}
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,9 @@ class VenuesThread:
         response.raise_for_status()
         return response.json()
 
+    def get(self, path: str) -> Any:
+        return httpx.get(f"{self.url}{path}", timeout=5).raise_for_status().json()
+
     def close(self) -> None:
         self._await(self._running.aclose())
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -135,6 +138,8 @@ def deploy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Deployed]]
         "AWS_SECRET_ACCESS_KEY": "testing",
         "AWS_DEFAULT_REGION": "eu-west-1",
         "SOR_STATE_TABLE": "sor-state",
+        # Venues and handler share one busy interpreter here: give a cold connection its time.
+        "SOR_MAX_LATENCY_MS": "5000",
     }.items():
         monkeypatch.setenv(name, value)
     with mock_aws():

@@ -104,17 +104,22 @@ def test_old_metrics_are_not_believed() -> None:
 
 @seed(20261122)
 @hypothesis_settings(max_examples=200, deadline=None)
-@given(st.integers(10, 300), st.integers(0, 10_000))
-def test_probes_are_an_interval_apart_across_minutes(interval_s: int, minute: int) -> None:
-    due = [
-        60 * m + delay
-        for m in range(minute, minute + 12)
-        for delay in probe_delays_s(m * MINUTE_MS, interval_s)
-    ]
+@given(
+    st.integers(10, 300),
+    st.integers(0, 10_000),
+    st.lists(st.integers(0, 9_000), min_size=12, max_size=12),
+)
+def test_probes_are_an_interval_apart_however_ticks_jitter(
+    interval_s: int, minute: int, jitters_ms: list[int]
+) -> None:
+    ticks = [(minute + n) * MINUTE_MS + jitter for n, jitter in enumerate(jitters_ms)]
 
-    assert all(b - a == interval_s for a, b in pairwise(due))
+    due = {-(-tick // 1000) + delay for tick in ticks for delay in probe_delays_s(tick, interval_s)}
+
+    assert all(b - a == interval_s for a, b in pairwise(sorted(due)))
     assert len(due) >= 12 * 60 // interval_s - 1
-    assert all(0 <= d - 60 * minute < 12 * 60 for d in due)
+    assert all(0 <= delay < 900 for tick in ticks for delay in probe_delays_s(tick, interval_s))
+    assert all(len(probe_delays_s(tick, interval_s)) <= 10 for tick in ticks)  # one SQS batch
 
 
 @seed(20261122)

@@ -72,6 +72,8 @@ def test_values_are_read() -> None:
         ("SOR_SYMBOLS", "BTC/USDT,BTC/USDT", "each once"),
         ("SOR_TAKER_FEES_BPS", "mtgox=1", "each a venue of SOR_VENUES"),
         ("SOR_TAKER_FEES_BPS", "kraken=1000", "below 1000"),
+        ("SOR_FULL_LIQUIDITY_NOTIONAL", "BTC=5", "a notional above 0"),
+        ("SOR_FULL_LIQUIDITY_NOTIONAL", "5,BTC=0", "a notional above 0"),
         ("SOR_BOOK_DEPTH", "0", "a whole number from 1 to 5000"),
         ("SOR_LOG_LEVEL", "LOUD", "one of DEBUG"),
     ],
@@ -83,6 +85,21 @@ def test_a_bad_value_names_the_variable_and_what_was_expected(name: str, value: 
     assert str(caught.value).startswith(f"{name}: expected ")
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_an_address_is_never_repeated_for_it_may_carry_a_secret() -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env({"SOR_BINANCE_URL": "http://user:hunter2@host"})
+
+    assert "hunter2" not in str(caught.value)
+
+
+def test_liquidity_is_scaled_by_the_quote() -> None:
+    policy = Settings.from_env({"SOR_FULL_LIQUIDITY_NOTIONAL": "5000, EUR=7"}).policy
+
+    assert policy.full_liquidity_notional("EUR") == 7
+    assert policy.full_liquidity_notional("USD") == 5000
+    assert Settings.from_env({}).policy.full_liquidity_notional("BTC") == 150
 
 
 def test_a_venue_without_adapter_and_a_missing_table() -> None:

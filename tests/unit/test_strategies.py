@@ -200,6 +200,42 @@ def test_a_thin_book_is_left_out() -> None:
     assert [(e.venue, e.why) for e in decision.excluded] == [("thin", Why.THIN_BOOK)]
 
 
+def test_a_thin_quote_does_not_move_the_arrival_mid() -> None:
+    policy = Settings.from_env({}).policy
+    deep = market("deep", asks=levels((100.1, 5000)), bids=levels((99.9, 5000)))
+    rogue = market("rogue", asks=levels((130, 0.001)), bids=levels((120, 0.001)))
+
+    alone = decide(order("1"), [deep], [], policy, NOW_MS)
+    beside = decide(order("1"), [deep, rogue], [], policy, NOW_MS)
+
+    assert isinstance(alone, Decision)
+    assert isinstance(beside, Decision)
+    assert beside.arrival_mid == alone.arrival_mid == 100
+    assert [(e.venue, e.why) for e in beside.excluded] == [("rogue", Why.THIN_BOOK)]
+
+
+def test_savings_count_a_venue_that_its_lot_keeps_from_the_last_bit() -> None:
+    seen = [
+        market("coarse", asks=levels((100, 90)), rules=instrument("coarse", lot="0.01")),
+        market("fine", asks=levels((101, 90)), rules=instrument("fine", lot="0.0001")),
+    ]
+
+    decision = routed(order("1.2345", max_slippage_bps="200"), seen)
+
+    assert decision.best_single_venue == "coarse"
+    assert decision.savings_bps is not None
+    assert abs(decision.savings_bps) < 1
+
+
+def test_a_budget_on_a_coarse_lot_is_not_short_of_depth() -> None:
+    seen = [market("a", asks=levels((100, 1), (100.5, 1), (101, 50)), rules=instrument("a", lot="1"))]
+
+    decision = routed(order(quote_amount="201", max_slippage_bps="200"), seen)
+
+    assert decision.costs.amount == Decimal(2)
+    assert decision.remaining_quote == Decimal(201) - decision.costs.notional - decision.costs.fee
+
+
 def test_levels_finer_than_the_venues_own_steps_stay_exact() -> None:
     seen = [market("a", asks=levels(("100.123456789012", "0.123456789012345"), (101, 5)))]
 

@@ -135,11 +135,16 @@ class ProbeRuntime(_Runtime):
         self._service = ProbeService(self.venues, self.store, queue, self.clock, self.settings, self.log)
 
     def handle(self, message: Any) -> dict[str, Any]:
-        """Do what a message ``{"kind": ...}`` asks; raises `ValueError` for any other message."""
+        """Do what a message ``{"kind": ...}`` asks; raises `ValueError` for any other message.
+
+        ``tick`` comes from the scheduler, ``scheduled_probe`` from our own queue, ``probe`` by hand.
+        """
         kind = message.get("kind") if isinstance(message, dict) else None
         if kind == "tick":
             return {"scheduled_after_s": list(self.run(self._service.tick()))}
-        if kind == "probe":
+        if kind == "scheduled_probe" and not self.run(self._service.due()):
+            return {"skipped": "measured less than half an interval ago"}
+        if kind in {"probe", "scheduled_probe"}:
             records = self.run(self._service.probe())
             settings = self.settings
             return status_answer(

@@ -7,11 +7,23 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sor_core.domain.book import Book
-from sor_core.domain.health import SystemStatus
+from sor_core.domain.credentials import Credentials, KeyUse
+from sor_core.domain.health import SystemStatus as SystemStatus  # noqa: PLC0414 - part of this port
 from sor_core.domain.instrument import FeeRates, Instrument, Symbol
+from sor_core.domain.trading import (
+    AccountFees,
+    Balance,
+    CancelOutcome,
+    Fill,
+    FrozenRequest,
+    OrderRef,
+    Placement,
+    PlaceOutcome,
+    QueryOutcome,
+    Refusal,
+    VenueOrder,
+)
 from sor_core.health.measure import HealthRecord
-
-__all__ = ["SystemStatus"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,4 +139,107 @@ class ProbeQueue(Protocol):
 
     async def schedule(self, delays_s: Sequence[int]) -> None:
         """Send one probe message per delay; raises `StateError`."""
+        ...
+
+
+class CredentialsSource(Protocol):
+    """Where the keys of the venues are, whoever rotates them."""
+
+    async def get(self, venue: str, use: KeyUse) -> Credentials:
+        """Give the key for a use; raises `domain.credentials.CredentialsError` and nothing else.
+
+        A venue may have one key for everything: then it is given for reading, too, and says so.
+        """
+        ...
+
+    def refused(self, credentials: Credentials) -> None:
+        """Hear that a venue does not accept this key any more: the next `get` looks for a newer one."""
+        ...
+
+
+class Nonces(Protocol):
+    """Numbers that only grow, for each key, over all processes. Every method raises `StateError` only.
+
+    Growing numbers alone do not help requests that overtake each other on the way: who must not be
+    overtaken takes a turn, and nobody else's turn begins before it ends.
+    """
+
+    async def next(self, key_id: str) -> int:
+        """Give a number above all that were given for the key, by either method."""
+        ...
+
+    async def take_turn(self, key_id: str, owner: str, until_ms: int) -> int | None:
+        """Give such a number and the turn with it, until `until_ms` at most; None if another has it."""
+        ...
+
+    async def end_turn(self, key_id: str, owner: str) -> None:
+        """Give the turn back, if it is still `owner`'s."""
+        ...
+
+
+class VenueTrading(Protocol):
+    """The private side of one venue.
+
+    What is done about an order (`place`, `query`, `cancel`) ends in an outcome, never in an
+    exception. What is listed raises `domain.errors.VenueError` and nothing else.
+    """
+
+    @property
+    def venue(self) -> str:
+        """The venue's name, as in ``binance``."""
+        ...
+
+    @property
+    def place_is_idempotent(self) -> bool:
+        """Whether the venue answers a repeated order with the first one instead of making a second."""
+        ...
+
+    def prepare(
+        self, placement: Placement, instrument: Instrument, *, venue_now_ms: int
+    ) -> FrozenRequest | Refusal:
+        """Fit a placement to the venue's rules and write its request. Pure: nothing is sent or signed.
+
+        `venue_now_ms` is the time by the venue's clock, from which its window counts.
+        """
+        ...
+
+    async def place(self, request: FrozenRequest, *, not_after_ms: int, timeout_s: float) -> PlaceOutcome:
+        """Sign a request and send it AT MOST ONCE.
+
+        `not_after_ms` (our clock) is looked at just before the first byte leaves; past it nothing
+        does. `timeout_s` covers everything, credentials and nonces included. `Placed` is what the
+        answer to the POST tells: where it says PENDING, `query` is needed for the amounts.
+        """
+        ...
+
+    async def query(self, ref: OrderRef, *, timeout_s: float) -> QueryOutcome:
+        """Ask what came of an order."""
+        ...
+
+    async def cancel(self, ref: OrderRef, *, timeout_s: float) -> CancelOutcome:
+        """Cancel what is still open of an order."""
+        ...
+
+    async def open_orders(self, symbol: Symbol, *, timeout_s: float) -> Sequence[VenueOrder]:
+        """List the account's open orders in a market."""
+        ...
+
+    async def orders_since(self, symbol: Symbol, since_ms: int, *, timeout_s: float) -> Sequence[VenueOrder]:
+        """List the account's orders in a market, open and ended, since a moment of the venue's clock."""
+        ...
+
+    async def fills(self, symbol: Symbol, venue_order_id: str, *, timeout_s: float) -> Sequence[Fill]:
+        """List the fills of an order."""
+        ...
+
+    async def fills_since(self, symbol: Symbol, since_ms: int, *, timeout_s: float) -> Sequence[Fill]:
+        """List the account's fills in a market since a moment of the venue's clock."""
+        ...
+
+    async def balances(self, *, timeout_s: float) -> Mapping[str, Balance]:
+        """List what the account has, by the assets' common names; what is not listed is nothing."""
+        ...
+
+    async def account_fees(self, symbol: Symbol, *, timeout_s: float) -> AccountFees:
+        """Ask for the account's own fees in a market, discounts included."""
         ...

@@ -58,7 +58,7 @@ class Settings:
             weights=read.weights("SOR_BEST_EXECUTION_WEIGHTS"),
             best_execution_tolerance_bps=read.number("SOR_BEST_EXECUTION_TOLERANCE_BPS", "5", 0, 1000),
             lowest_latency_tolerance_bps=read.number("SOR_LOWEST_LATENCY_TOLERANCE_BPS", "10", 0, 1000),
-            full_liquidity_notional=read.number("SOR_FULL_LIQUIDITY_NOTIONAL", "10000000", 1, 10**12),
+            full_liquidity_notionals=read.notionals("SOR_FULL_LIQUIDITY_NOTIONAL"),
             leg_fixed_cost=read.number("SOR_LEG_FIXED_COST", "0", 0, 10**9),
         )
         venues = read.each("SOR_VENUES", "binance,coinbase,kraken", _venue, "venue names such as binance")
@@ -127,7 +127,8 @@ class _Reader:
         except ValueError:
             usable = False
         if not usable:
-            raise self._fail(name, "an address such as http://localhost:8006", text)
+            # The value is not shown: an address may carry a secret.
+            raise SettingsError(f"{name}: expected an address such as http://localhost:8006, without a user")
         return text
 
     def each(self, name: str, default: str, parse: Callable[[str], _T], expected: str) -> tuple[_T, ...]:
@@ -156,6 +157,15 @@ class _Reader:
         if set(pairs) != set(_WEIGHT_NAMES) or sum(pairs.values()) != 1 or pairs["price"] <= 0:
             raise self._fail(name, expected, text)
         return Weights(**pairs)
+
+    def notionals(self, name: str) -> Mapping[str, Decimal]:
+        expected = "a notional above 0, then quotes with their own, such as 10000000,BTC=150,ETH=4000"
+        text = self._text(name, "10000000,BTC=150,ETH=4000")
+        first, _, rest = text.partition(",")
+        pairs = self._pairs(name, f"*={first.strip()}" + (f",{rest}" if rest else ""), expected)
+        if any(value <= 0 for value in pairs.values()):
+            raise self._fail(name, expected, text)
+        return pairs
 
     def fees(self, name: str, venues: tuple[str, ...]) -> Mapping[str, Decimal]:
         text = self._text(name, "")

@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from sor_core.ports import StateError
 
-PROBE_MESSAGE = '{"kind":"probe"}'
+PROBE_MESSAGE = '{"kind":"scheduled_probe"}'
 
 
 class SqsProbeQueue:

@@ -13,6 +13,7 @@ from sor_core.domain.market import Exclusion
 from sor_core.domain.money import round_significant
 from sor_core.domain.order import Order
 from sor_core.health.measure import HealthRecord
+from sor_core.routing.score import aged
 from sor_core.services.route import Routed
 
 RETRY_AFTER_S = 5
@@ -31,14 +32,17 @@ def route_answer(routed: Routed, now_ms: int) -> dict[str, Any]:
         "expected_slippage_bps": _bps(costs.slippage_bps),
         "liquidity_score": _score(decision.legs[0].liquidity_score),
         "latency_ms": round(max(leg.latency_ms for leg in decision.legs), 1),
-        "confidence": _score(decision.confidence),
+        "confidence": _score(aged(decision.confidence, len(decision.legs), waited_ms)),
         "alternatives": [_alternative(a) for a in decision.alternatives],
         "decision_id": routed.decision_id,
         "strategy": decision.strategy,
         "allocations": [_leg(leg) for leg in decision.legs],
         "amount": number(costs.amount),
-        "quote_amount": number(costs.notional),
+        "notional": number(costs.notional),
         "remaining_amount": number(decision.remaining),
+        "remaining_quote_amount": None
+        if decision.remaining_quote is None
+        else number(decision.remaining_quote),
         "total_cost_bps": _bps(costs.total_cost_bps),
         "fee_bps": _bps(costs.fee_bps),
         "fee": number(costs.fee),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -17,8 +18,8 @@ class NotJsonError(ValueError):
 def _number(text: str) -> Decimal:
     try:
         return Decimal(text)
-    except InvalidOperation as error:  # an exponent beyond any number
-        raise NotJsonError("a number out of range") from error
+    except InvalidOperation:  # an exponent beyond any number: no field takes it
+        return Decimal("Infinity")
 
 
 _DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder(float_hook=_number)
@@ -29,6 +30,9 @@ def loads(body: bytes | str) -> Any:
     """Read a document; fractions become `Decimal`, never float. Raises `NotJsonError`."""
     try:
         return _DECODER.decode(body)
+    except msgspec.ValidationError:
+        # JSON, but with a whole number of more digits than msgspec takes.
+        return json.loads(body, parse_int=_number, parse_float=_number)
     except msgspec.DecodeError as error:
         raise NotJsonError(str(error)) from error
     except RecursionError as error:
@@ -41,5 +45,5 @@ def dumps(document: object) -> str:
 
 
 def number(value: Decimal) -> Decimal:
-    """The same value without exponent or trailing zeros, where that is shorter to read."""
+    """The same value without trailing zeros."""
     return Decimal(plain(value))

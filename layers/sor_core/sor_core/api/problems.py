@@ -15,7 +15,6 @@ class Kind(Enum):
 
     NOT_JSON = ("not-json", 400, "The body is not JSON")
     NOT_FOUND = ("not-found", 404, "There is nothing at this path")
-    METHOD = ("method-not-allowed", 405, "This path does not take that method")
     TOO_LARGE = ("body-too-large", 413, "The body is too large")
     INVALID = ("invalid-order", 422, "The order is not valid")
     UNKNOWN_SYMBOL = ("unknown-symbol", 422, "No venue lists the symbol")

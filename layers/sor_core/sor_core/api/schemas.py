@@ -6,11 +6,20 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from sor_core.api.problems import FieldError, Kind, Problem, ProblemError
 from sor_core.domain.instrument import Symbol
+from sor_core.domain.money import plain
 from sor_core.domain.order import Order, OrderType, Side, Strategy
 
 MOST_PLACES = 18
@@ -35,10 +44,18 @@ def _positive(value: Any) -> Decimal:
     exponent = value.as_tuple().exponent
     if value.adjusted() >= MOST_WHOLE_DIGITS or not isinstance(exponent, int) or exponent < -MOST_PLACES:
         raise PydanticCustomError("number", _NUMBER)
-    return value
+    return Decimal(plain(value))  # 1, 1.0 and "1.00" are the same order
 
 
 Positive = Annotated[Decimal, BeforeValidator(_positive)]
+
+
+def _symbol(text: str) -> str:
+    try:
+        Symbol.parse(text)
+    except ValueError:
+        raise PydanticCustomError("symbol", "BASE/QUOTE in capitals, such as BTC/USDT") from None
+    return text
 
 
 class VenueChoice(BaseModel):
@@ -61,7 +78,7 @@ class RouteRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    symbol: str
+    symbol: Annotated[str, AfterValidator(_symbol)]
     side: Literal["buy", "sell"]
     type: Literal["market", "limit"]
     amount: Positive | None = None
@@ -110,11 +127,6 @@ def parse_order(document: Any, *, venues: Sequence[str], max_slippage_bps: Decim
         raise _invalid([_field_error(e) for e in error.errors(include_url=False)]) from error
     errors = [*_size_errors(request), *_limit_errors(request, max_slippage_bps)]
     errors.extend(_venue_errors(request, venues))
-    try:
-        symbol = Symbol.parse(request.symbol)
-    except ValueError:
-        expected = "BASE/QUOTE in capitals, such as BTC/USDT"
-        raise _invalid([FieldError("symbol", expected), *errors]) from None
     if errors:
         raise _invalid(errors)
     slippage = request.max_slippage_bps
@@ -122,7 +134,7 @@ def parse_order(document: Any, *, venues: Sequence[str], max_slippage_bps: Decim
         slippage = max_slippage_bps
     choice = request.venues or VenueChoice.model_construct()
     return Order(
-        symbol=symbol,
+        symbol=Symbol.parse(request.symbol),
         side=Side(request.side),
         type=OrderType(request.type),
         strategy=Strategy(request.execution_strategy),

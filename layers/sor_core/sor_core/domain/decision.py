@@ -102,6 +102,8 @@ class Decision:
     """Levels beyond it do not exist for this order."""
     remaining: Decimal
     """Base not routed: dust below every lot, or a limit order's rest; 0 for a quote-sized order."""
+    remaining_quote: Decimal | None
+    """Of a quote-sized order the budget not used, fees counted; None for a base-sized one."""
     confidence: float
     best_single_venue: str | None
     """The cheapest venue that could fill as much alone; None where none could."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -91,7 +92,11 @@ class Policy:
     """The most that best_execution may pay above the cheapest, in bps of the arrival mid."""
     lowest_latency_tolerance_bps: Decimal
     """The most that lowest_latency may pay above the cheapest, in bps of the arrival mid."""
-    full_liquidity_notional: Decimal
-    """Quote notional within 50 bps of the mid that scores 10."""
+    full_liquidity_notionals: Mapping[str, Decimal]
+    """Notional within 50 bps of the mid that scores 10, by quote asset; ``*`` is any other."""
     leg_fixed_cost: Decimal
-    """Quote units that every further leg costs."""
+    """Quote units that every leg costs."""
+
+    def full_liquidity_notional(self, quote: str) -> Decimal:
+        """The notional that scores 10 in a quote asset."""
+        return self.full_liquidity_notionals.get(quote, self.full_liquidity_notionals["*"])

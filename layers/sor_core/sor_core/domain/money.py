@@ -15,10 +15,6 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal, localcontext
 BPS = Decimal(10_000)
 """Basis points in one."""
 
-MAX_DIGITS = 40
-"""Most significant digits a number from outside may have. 18 before and 18 after the point are
-the most any listed market shows; 40 leaves room and keeps every product exact in `exact()`."""
-
 _PLAIN = re.compile(r"[0-9]{1,30}(?:\.[0-9]{1,30})?", re.ASCII)
 
 _EXACT = Context(prec=200)

@@ -14,6 +14,8 @@ KEPT_MINUTES = 60
 """Window of uptime, and how much is kept."""
 FAILURES_UNTIL_UNHEALTHY = 3
 """Probes in a row that must fail before a venue that was well is taken out."""
+TICK_JITTER_S = 10
+"""How late the scheduler's tick may come without a probe being missed."""
 LEAST_HEALTH_SCORE = 0.5
 """Below this score a venue is taken out although it answers."""
 
@@ -133,9 +135,10 @@ def believable(record: HealthRecord | None, now_ms: int, interval_s: int) -> Exc
 def probe_delays_s(tick_at_ms: int, interval_s: int) -> list[int]:
     """When, in seconds after a minute's tick, probes are due: every multiple of the interval.
 
-    The scheduler's finest rate is a minute, so each tick names the probes of its own minute, on a
-    grid that ticks that come late or twice do not shift.
+    The scheduler's finest rate is a minute. Each tick schedules the minute after it and a little
+    more, on a grid of Unix time that ticks do not shift, so that one that comes late leaves no gap;
+    what two ticks both schedule is found out when it is due.
     """
-    minute_s = tick_at_ms // MINUTE_MS * 60
-    first = -(-minute_s // interval_s) * interval_s
-    return [at - minute_s for at in range(first, minute_s + 60, interval_s)]
+    now_s = -(-tick_at_ms // 1000)
+    first = -(-now_s // interval_s) * interval_s
+    return [at - now_s for at in range(first, now_s + 60 + TICK_JITTER_S, interval_s)]

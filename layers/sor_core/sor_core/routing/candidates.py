@@ -17,6 +17,7 @@ from sor_core.routing.ladder import (
     MalformedBookError,
     Scale,
     places_of,
+    touch,
     walk,
 )
 from sor_core.routing.score import Depth, depth_of, liquidity_score
@@ -106,10 +107,8 @@ def _candidate(
     book, instrument, scale, policy = market.book, market.instrument, pricing.scale, pricing.policy
     levels = book.asks if order.side is Side.BUY else book.bids
     depth = depth_of(levels, order.side, float(mid), float(cap))
-    score = liquidity_score(depth.notional_in_band, float(policy.full_liquidity_notional))
-    if score < policy.min_liquidity_score:
-        detail = f"score {score:.2f}, at least {policy.min_liquidity_score:g}"
-        return Exclusion(market.venue, Why.THIN_BOOK, detail), False
+    full = policy.full_liquidity_notional(instrument.symbol.quote)
+    score = liquidity_score(depth.notional_in_band, float(full))
     venue_cap = limit_price(cap, instrument, order.side)
     ladder = walk(
         levels,
@@ -117,7 +116,7 @@ def _candidate(
         scale,
         cap=_towards(order.side, venue_cap, scale),
         enough_size=None if order.amount is None else _floor(order.amount, scale.size_places),
-        enough_notional=_enough_notional(order, market, scale),
+        enough_notional=_enough_notional(order, market, venue_cap, scale),
     )
     return _bounded(order, market, ladder, depth, score, venue_cap, scale), ladder.capped
 
@@ -173,9 +172,11 @@ def _towards(side: Side, cap: Decimal, scale: Scale) -> int:
     return int(cap.scaleb(scale.price_places).to_integral_value(rounding))
 
 
-def _enough_notional(order: Order, market: VenueMarket, scale: Scale) -> int | None:
+def _enough_notional(order: Order, market: VenueMarket, venue_cap: Decimal, scale: Scale) -> int | None:
     if order.quote_amount is None:
         return None
-    # Selling, the fee comes out of what is received, so a little more than the budget is needed.
+    # Selling, the fee comes out of what is received, so a little more than the budget is needed;
+    # and one lot beyond it, for the depth is rounded down to the lot.
     gross = order.quote_amount / (1 - market.fees.taker_fee_bps / BPS)
-    return _floor(gross, scale.price_places + scale.size_places) + 1
+    beyond = market.instrument.lot * max(venue_cap, touch(market.book.bids), touch(market.book.asks))
+    return _floor(gross + beyond, scale.price_places + scale.size_places) + 1

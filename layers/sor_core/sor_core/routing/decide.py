@@ -61,7 +61,7 @@ def decide(
         for market in sorted(markets, key=lambda m: m.venue):  # the order of arrival is chance
             if not admits(order, market.venue):
                 excluded.append(not_allowed(market.venue))
-            elif (reason := screen(market, policy, now_ms)) is not None:
+            elif (reason := screen(market, order.side, policy, now_ms)) is not None:
                 excluded.append(reason)
             else:
                 eligible.append(market)
@@ -114,7 +114,9 @@ def _assemble(
     legs = tuple(_leg(c, size, cap, pricing) for c, size in chosen)
     costs = _costs([_taken(c, size, pricing) for c, size in chosen], pricing)
     singles = {c.market.venue: _alone(c, split.total, pricing) for c in ranked}
-    whole = {v: s for v, s in singles.items() if s is not None and s.amount == costs.amount}
+    # A venue whose own lot keeps it from the last bit could still have taken the order.
+    lots = {c.market.venue: c.market.instrument.lot for c in ranked}
+    whole = {v: s for v, s in singles.items() if s is not None and costs.amount - s.amount < lots[v]}
     best_single = min(whole, key=lambda v: (whole[v].total_cost_bps, v), default=None)
     selected = legs[0].venue
     gap = Decimal(split.cost - split.lower_bound).scaleb(
@@ -129,6 +131,9 @@ def _assemble(
         arrival_mid=pricing.mid,
         price_cap=cap,
         remaining=_remaining(order, split, pricing),
+        remaining_quote=None
+        if order.quote_amount is None
+        else order.quote_amount - costs.notional - costs.fee * order.side.sign,
         confidence=_confidence(chosen, pricing, now_ms),
         best_single_venue=best_single,
         savings_bps=None if best_single is None else whole[best_single].total_cost_bps - costs.total_cost_bps,

@@ -43,17 +43,24 @@ def depth_of(levels: Sequence[RawLevel], side: Side, mid: float, cap: float) -> 
     notional = size = 0.0
     try:
         for level in levels:
-            price, quantity = float(level[0]), float(level[1])  # type: ignore[arg-type]
-            if not (price > 0 and quantity >= 0):
-                raise MalformedBookError("a level is not positive")
+            price, quantity = _plain_float(level[0]), _plain_float(level[1])
+            if price <= 0:
+                raise MalformedBookError("a price is not positive")
             in_band, in_cap = (edge - price) * sign >= 0, (cap - price) * sign >= 0
             if not (in_band or in_cap):
                 break
             notional += price * quantity * in_band
             size += quantity * in_cap
-    except (TypeError, ValueError, IndexError, KeyError) as error:
+    except (TypeError, IndexError, KeyError) as error:
         raise MalformedBookError("a level is not [price, size]") from error
     return Depth(notional, size)
+
+
+def _plain_float(text: object) -> float:
+    # float() alone takes "inf", "nan" and "1_000" too.
+    if not isinstance(text, str) or not text.replace(".", "", 1).isdigit() or not text.isascii():
+        raise MalformedBookError(f"not a plain decimal: {str(text)[:40]!r}")
+    return float(text)
 
 
 def liquidity_score(notional: float, full_notional: float) -> float:
@@ -77,3 +84,8 @@ def fill_probability(
     """
     share = min(1.0, amount / depth) if depth > 0 else 1.0
     return reliability * (1.0 - share / 2.0) * math.exp(-(age_ms + latency_ms) / FRESHNESS_MS)
+
+
+def aged(confidence: float, legs: int, waited_ms: float) -> float:
+    """A confidence after its books have grown older by `waited_ms`: every leg's freshness falls."""
+    return confidence * math.exp(-legs * waited_ms / FRESHNESS_MS)

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from sor_core.domain.market import Exclusion, Policy, VenueMarket, Why
-from sor_core.domain.order import Order
+from sor_core.domain.order import Order, Side
 from sor_core.routing.ladder import MalformedBookError, touch
+from sor_core.routing.score import depth_of, liquidity_score
 
 
 def admits(order: Order, venue: str) -> bool:
@@ -22,7 +23,7 @@ def not_allowed(venue: str) -> Exclusion:
     return Exclusion(venue, Why.NOT_ALLOWED, "left out by the request")
 
 
-def screen(market: VenueMarket, policy: Policy, now_ms: int) -> Exclusion | None:
+def screen(market: VenueMarket, side: Side, policy: Policy, now_ms: int) -> Exclusion | None:
     """The first reason for which a venue that answered may not take part; None if it may."""
     venue, book, metrics = market.venue, market.book, market.metrics
     if not market.instrument.status.takes_limit_ioc:
@@ -50,7 +51,22 @@ def screen(market: VenueMarket, policy: Policy, now_ms: int) -> Exclusion | None
         return Exclusion(venue, Why.MALFORMED_BOOK, str(error))
     if bid >= ask:
         return Exclusion(venue, Why.CROSSED_BOOK, f"bid {bid} not below ask {ask}")
-    return None
+    return _thin(market, side, float(bid + ask) / 2, policy)
+
+
+def _thin(market: VenueMarket, side: Side, own_mid: float, policy: Policy) -> Exclusion | None:
+    """Judge the side's depth round the venue's own mid: a thin quote may not move the arrival mid."""
+    levels = market.book.asks if side is Side.BUY else market.book.bids
+    try:
+        depth = depth_of(levels, side, own_mid, own_mid)
+    except MalformedBookError as error:
+        return Exclusion(market.venue, Why.MALFORMED_BOOK, str(error))
+    full = policy.full_liquidity_notional(market.instrument.symbol.quote)
+    score = liquidity_score(depth.notional_in_band, float(full))
+    if score >= policy.min_liquidity_score:
+        return None
+    detail = f"score {score:.2f}, at least {policy.min_liquidity_score:g}"
+    return Exclusion(market.venue, Why.THIN_BOOK, detail)
 
 
 def arrival_mid(markets: Sequence[VenueMarket]) -> Decimal:

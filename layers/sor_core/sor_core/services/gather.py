@@ -15,8 +15,9 @@ else: a holder that died delays nobody past it. Who is not done by the deadline 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 from sor_core.clock import Clock
@@ -34,11 +35,27 @@ INSTRUMENT_TTL_MS = 600_000
 NOT_LISTED_TTL_MS = 60_000
 """How long a venue's word that it does not know a symbol is believed."""
 LEASE_POLL_S = 0.02
+FLUSH_TIMEOUT_S = 1.0
+"""How long an answer may wait for writes that only help later ones."""
 _REMEMBERED = 256
 _K = TypeVar("_K")
 _V = TypeVar("_V")
+_Write = Callable[[], Awaitable[object]]
 
-EMPTY = CachedMarket(books={}, instruments={}, health={}, decision=None)
+
+_NOTHING = CachedMarket(books={}, instruments={}, health={}, decision=None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """One request for a symbol's market."""
+
+    symbol: Symbol
+    cached: CachedMarket
+    stored: bool
+    """Whether the store answered; if not it is left alone, leases and all."""
+    fresh: bool
+    timeout_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,34 +109,49 @@ class Gatherer:
         return replace(published, taker_fee_bps=configured, source="configured")
 
     async def gather(
-        self, symbol: Symbol, venues: Sequence[str], cached: CachedMarket, *, fresh: bool
+        self, symbol: Symbol, venues: Sequence[str], cached: CachedMarket | None, *, fresh: bool
     ) -> Gathered:
-        """Collect the market; `fresh` asks the venues whatever the caches hold."""
+        """Collect the market; `fresh` asks the venues whatever the caches hold.
+
+        `cached` is None where the store did not answer: it is left alone then, leases and all.
+        """
         deadline_s = self._settings.policy.max_latency_ms / 1000
-        results = await asyncio.gather(
-            *(self._one(symbol, venue, cached, deadline_s=deadline_s, fresh=fresh) for venue in venues)
-        )
+        asked = _Round(symbol, cached or _NOTHING, cached is not None, fresh, deadline_s)
+        results = await asyncio.gather(*(self._one(asked, venue) for venue in venues))
         return Gathered(
             tuple(r for r in results if isinstance(r, VenueMarket)),
             tuple(r for r in results if isinstance(r, Exclusion)),
         )
 
-    async def flush(self) -> None:
-        """Wait for the writes that the answer need not wait for; a frozen Lambda does none."""
-        while self._writes:
-            await asyncio.gather(*self._writes)
+    def forget(self) -> None:
+        """Drop what this process remembers, as if it had just started."""
+        self._books.clear()
+        self._instruments.clear()
 
-    async def _one(
-        self, symbol: Symbol, venue: str, cached: CachedMarket, *, deadline_s: float, fresh: bool
-    ) -> VenueMarket | Exclusion:
-        rules = asyncio.create_task(self._rules(symbol, venue, cached, deadline_s))
-        book = asyncio.create_task(self._book(symbol, venue, cached, deadline_s, fresh=fresh))
+    async def flush(self) -> None:
+        """Wait, a bounded time, for the writes that the answer need not wait for.
+
+        A frozen Lambda does none, so they are not left to chance; those that hang are given up.
+        """
+        pending = {task for task in self._writes if not task.done()}
+        if not pending:
+            return
+        _, hanging = await asyncio.wait(pending, timeout=FLUSH_TIMEOUT_S)
+        for task in hanging:
+            task.cancel()
+        if hanging:
+            self._log.warning("state store unavailable", operation="flush", writes=len(hanging))
+
+    async def _one(self, asked: _Round, venue: str) -> VenueMarket | Exclusion:
+        rules = asyncio.create_task(self._rules(asked, venue))
+        book = asyncio.create_task(self._book(asked, venue))
         try:
-            async with asyncio.timeout(deadline_s):
+            async with asyncio.timeout(asked.timeout_s):
                 instrument = await rules
                 found, source = await book
         except TimeoutError:
-            return Exclusion(venue, VenueFailure.TIMEOUT, f"no answer within {deadline_s * 1000:.0f} ms")
+            waited = f"no answer within {asked.timeout_s * 1000:.0f} ms"
+            return Exclusion(venue, VenueFailure.TIMEOUT, waited)
         except VenueError as error:
             return Exclusion(venue, error.failure, error.detail)
         finally:
@@ -127,24 +159,27 @@ class Gatherer:
             book.cancel()
             await asyncio.gather(rules, book, return_exceptions=True)
         now_ms = self._clock.now_ms()
-        metrics = believable(cached.health.get(venue), now_ms, self._settings.health_check_interval_s)
+        record = asked.cached.health.get(venue)
+        metrics = believable(record, now_ms, self._settings.health_check_interval_s)
         return VenueMarket(venue, found, source, instrument, self.fees(venue), metrics)
 
     # Instruments ---------------------------------------------------------------------------------
 
-    async def _rules(self, symbol: Symbol, venue: str, cached: CachedMarket, timeout_s: float) -> Instrument:
+    async def _rules(self, asked: _Round, venue: str) -> Instrument:
         """Trading rules from memory, the store or the venue.
 
         Raises `VenueError`, UNKNOWN_SYMBOL among others.
         """
-        now_ms = self._clock.now_ms()
+        now_ms, symbol = self._clock.now_ms(), asked.symbol
         remembered, until_ms = self._instruments.get((venue, symbol), (None, 0))
         if until_ms <= now_ms:
-            remembered = cached.instruments.get(venue)
+            remembered = asked.cached.instruments.get(venue)
         if remembered is None:
-            remembered = await self._ask_rules(symbol, venue, timeout_s)
+            remembered = await self._ask_rules(symbol, venue, asked.timeout_s)
             ttl_ms = NOT_LISTED_TTL_MS if isinstance(remembered, NotListed) else INSTRUMENT_TTL_MS
-            self._later(self._store.save_instrument(symbol, venue, remembered, self._clock.now_ms() + ttl_ms))
+            if asked.stored:
+                until_ms = self._clock.now_ms() + ttl_ms
+                self._later(partial(self._store.save_instrument, symbol, venue, remembered, until_ms))
         _remember(self._instruments, (venue, symbol), (remembered, now_ms + NOT_LISTED_TTL_MS))
         if isinstance(remembered, NotListed):
             raise VenueError(venue, VenueFailure.UNKNOWN_SYMBOL, f"{venue} does not list {symbol}")
@@ -160,52 +195,50 @@ class Gatherer:
 
     # Books ---------------------------------------------------------------------------------------
 
-    async def _book(
-        self, symbol: Symbol, venue: str, cached: CachedMarket, timeout_s: float, *, fresh: bool
-    ) -> tuple[Book, BookSource]:
-        key = (venue, symbol)
-        stored, remembered = cached.books.get(venue), self._books.get(key)
+    async def _book(self, asked: _Round, venue: str) -> tuple[Book, BookSource]:
+        key = (venue, asked.symbol)
+        stored, remembered = asked.cached.books.get(venue), self._books.get(key)
         newest, source = remembered, BookSource.MEMORY
         if stored is not None and (remembered is None or stored.received_at_ms > remembered.received_at_ms):
             newest, source = stored, BookSource.DYNAMODB
-        if fresh:
-            return await self._fetch(symbol, venue, newest, timeout_s), BookSource.VENUE
-        if newest is not None and self._usable(newest):
+        if newest is not None and self._usable(newest) and not asked.fresh:
             _remember(self._books, key, newest)
             return newest, source
-        return await self._refresh(symbol, venue, newest, timeout_s)
+        if asked.fresh or not asked.stored or self._settings.cache_ttl_ms == 0:
+            return await self._fetch(asked, venue, newest), BookSource.VENUE
+        return await self._refresh(asked, venue, newest)
 
     def _usable(self, book: Book) -> bool:
         return book.age_ms(self._clock.now_ms()) < self._settings.cache_ttl_ms
 
-    async def _refresh(
-        self, symbol: Symbol, venue: str, previous: Book | None, timeout_s: float
-    ) -> tuple[Book, BookSource]:
+    async def _refresh(self, asked: _Round, venue: str, previous: Book | None) -> tuple[Book, BookSource]:
         """Ask the venue if nobody else is asking; else take what they bring."""
-        name, owner = f"book#{symbol}#{venue}", self._new_id()
+        name, owner = f"book#{asked.symbol}#{venue}", self._new_id()
         while True:
+            perhaps_ours = True  # until the store says no; it may have said yes to one who gave up
             try:
-                until_ms = self._clock.now_ms() + int(timeout_s * 1500)
-                ours = await self._store.take_lease(name, owner, until_ms)
+                until_ms = self._clock.now_ms() + int(asked.timeout_s * 1500)
+                ours = perhaps_ours = await self._store.take_lease(name, owner, until_ms)
                 # Also when it is ours: another may have brought a book since we looked.
-                found = await self._store.load_book(symbol, venue)
+                found = await self._store.load_book(asked.symbol, venue)
+                if found is not None and self._usable(found):
+                    _remember(self._books, (venue, asked.symbol), found)
+                    return found, BookSource.DYNAMODB
+                if ours:
+                    return await self._fetch(asked, venue, previous), BookSource.VENUE
             except StateError as error:
                 # Without a store there is no lease to respect: an answer is worth more.
                 self._log.warning("state store unavailable", operation="lease", error=str(error))
-                return await self._fetch(symbol, venue, previous, timeout_s), BookSource.VENUE
-            try:
-                if found is not None and self._usable(found):
-                    _remember(self._books, (venue, symbol), found)
-                    return found, BookSource.DYNAMODB
-                if ours:
-                    return await self._fetch(symbol, venue, previous, timeout_s), BookSource.VENUE
+                return await self._fetch(asked, venue, previous), BookSource.VENUE
             finally:
-                if ours:
-                    self._later(self._store.drop_lease(name, owner), after_others=True)
+                if perhaps_ours:
+                    self._later(partial(self._store.drop_lease, name, owner), after_others=True)
             await asyncio.sleep(LEASE_POLL_S)
 
-    async def _fetch(self, symbol: Symbol, venue: str, previous: Book | None, timeout_s: float) -> Book:
-        book = await self._venues[venue].book(symbol, depth=self._settings.book_depth, timeout_s=timeout_s)
+    async def _fetch(self, asked: _Round, venue: str, previous: Book | None) -> Book:
+        book = await self._venues[venue].book(
+            asked.symbol, depth=self._settings.book_depth, timeout_s=asked.timeout_s
+        )
         if (
             book.source_time_ms is None
             and previous is not None
@@ -215,25 +248,24 @@ class Gatherer:
             # A venue without a time of its own: the book has stood since this update id was first seen.
             first_seen_ms = previous.source_time_ms or previous.received_at_ms
             book = replace(book, source_time_ms=first_seen_ms)
-        _remember(self._books, (venue, symbol), book)
-        self._later(self._store.save_book(book))
+        _remember(self._books, (venue, asked.symbol), book)
+        if asked.stored:
+            self._later(partial(self._store.save_book, book))
         return book
 
     # Writes that an answer need not wait for -----------------------------------------------------
 
-    def _later(self, write: Coroutine[None, None, object], *, after_others: bool = False) -> None:
+    def _later(self, write: _Write, *, after_others: bool = False) -> None:
         before = tuple(self._writes) if after_others else ()
         task = asyncio.create_task(self._written(write, before))
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
 
-    async def _written(
-        self, write: Coroutine[None, None, object], before: Sequence[asyncio.Task[None]]
-    ) -> None:
+    async def _written(self, write: _Write, before: Sequence[asyncio.Task[None]]) -> None:
         # A lease given back before its book is stored would send the next one to the venue again.
         await asyncio.gather(*before)
         try:
-            await write
+            await write()
         except StateError as error:
             self._log.warning("state store unavailable", operation="write", error=str(error))
 

@@ -37,6 +37,7 @@ class _Findings:
     latencies_ms: list[float] = field(default_factory=list)
     ok: int = 0
     failure: str = ""
+    throttled: bool = False
     takes_orders: list[bool] = field(default_factory=list)
     """Per symbol that the venue lists."""
     scores: list[float] = field(default_factory=list)
@@ -62,16 +63,33 @@ class ProbeService:
         self._log = log
 
     async def tick(self) -> Sequence[int]:
-        """Spread a minute's probes over it; returns their delays in seconds. Raises `StateError`."""
+        """Spread a minute's probes over it; returns their delays in seconds. Raises `StateError`.
+
+        Ticks come late, early or twice, so neighbours may schedule the same probe: see `due`.
+        """
         delays_s = probe_delays_s(self._clock.now_ms(), self._settings.health_check_interval_s)
         if delays_s:
             await self._queue.schedule(delays_s)
         return delays_s
 
+    async def due(self) -> bool:
+        """Whether the last probe is at least half an interval old. Raises `StateError`."""
+        records = await self._store.load_health(self._settings.venues)
+        newest_ms = max((r.measured_at_ms for r in records.values()), default=0)
+        return self._clock.now_ms() - newest_ms >= self._settings.health_check_interval_s * 500
+
     async def probe(self) -> Mapping[str, HealthRecord]:
-        """Measure every configured venue and store the result. Raises `StateError`."""
-        records = await asyncio.gather(*(self._probe_one(v) for v in self._settings.venues))
-        return {r.venue: r for r in records}
+        """Measure every configured venue and store the result.
+
+        Raises `StateError` if a venue's health could not be stored; the others' is.
+        """
+        results = await asyncio.gather(
+            *(self._probe_one(v) for v in self._settings.venues), return_exceptions=True
+        )
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return {r.venue: r for r in results if isinstance(r, HealthRecord)}
 
     async def _probe_one(self, venue: str) -> HealthRecord:
         adapter, found = self._venues[venue], _Findings()
@@ -111,6 +129,8 @@ class ProbeService:
         for symbol in self._settings.symbols:
             if self._clock.monotonic_ms() - started_ms > VENUE_BUDGET_S * 1000:
                 break
+            if found.throttled:
+                break
             await self._market(found, venue, symbol)
 
     async def _market(self, found: _Findings, venue: str, symbol: Symbol) -> None:
@@ -122,7 +142,10 @@ class ProbeService:
         if instrument is None:
             return
         expires_at_ms = self._clock.now_ms() + INSTRUMENT_TTL_MS
-        await self._store.save_instrument(symbol, venue, instrument, expires_at_ms)
+        try:
+            await self._store.save_instrument(symbol, venue, instrument, expires_at_ms)
+        except StateError as error:
+            self._log.warning("state store unavailable", operation="instrument", error=str(error))
         if isinstance(instrument, NotListed):
             return
         found.takes_orders.append(instrument.status.takes_limit_ioc)
@@ -141,8 +164,8 @@ class ProbeService:
             depths = [depth_of(book.bids, Side.SELL, mid, mid), depth_of(book.asks, Side.BUY, mid, mid)]
         except MalformedBookError:
             return None
-        full = float(self._settings.policy.full_liquidity_notional)
-        return liquidity_score(min(d.notional_in_band for d in depths), full)
+        full = self._settings.policy.full_liquidity_notional(book.symbol.quote)
+        return liquidity_score(min(d.notional_in_band for d in depths), float(full))
 
     async def _call(self, found: _Findings, call: Awaitable[_T]) -> _T | None:
         """Await a venue call, timing it; None if it failed."""
@@ -153,6 +176,10 @@ class ProbeService:
             found.ok += 1
         except VenueError as error:
             found.failure = found.failure or error.failure
+            if error.failure is VenueFailure.RATE_LIMITED:
+                # Our own doing, which says nothing of the venue's health.
+                found.throttled = True
+                return None
         found.latencies_ms.append(self._clock.monotonic_ms() - start_ms)
         return result
 

@@ -16,7 +16,7 @@ from sor_core.observability import Log
 from sor_core.ports import CachedMarket, StateError, StateStore
 from sor_core.routing.decide import decide
 from sor_core.routing.screen import admits, not_allowed
-from sor_core.services.gather import EMPTY, Gatherer
+from sor_core.services.gather import Gatherer
 from sor_core.settings import Settings
 
 STATE_TIMEOUT_S = 1.0
@@ -63,7 +63,8 @@ class RouteService:
             return self._told(remembered)
         venues = [v for v in self._settings.venues if admits(order, v)]
         cached = await self._load(order, venues, None if fresh else key)
-        if cached.decision is not None and (stored := self._live(_decoded(cached.decision))) is not None:
+        body = cached.decision if cached is not None else None
+        if body is not None and (stored := self._live(_decoded(body))) is not None:
             self._remember(key, stored)
             return self._told(stored)
         gathered = await self._gatherer.gather(order.symbol, venues, cached, fresh=fresh)
@@ -81,7 +82,8 @@ class RouteService:
             return decision
         routed = Routed(self._new_id(), decision, cached=False)
         self._remember(key, routed)
-        await asyncio.gather(self._save(key, routed), self._gatherer.flush())
+        if cached is not None:
+            await asyncio.gather(self._save(key, routed), self._gatherer.flush())
         return self._told(routed)
 
     def _told(self, routed: Routed) -> Routed:
@@ -118,21 +120,23 @@ class RouteService:
         while len(self._decisions) > _REMEMBERED:
             self._decisions.pop(next(iter(self._decisions)))
 
-    async def _load(self, order: Order, venues: Sequence[str], key: str | None) -> CachedMarket:
+    async def _load(self, order: Order, venues: Sequence[str], key: str | None) -> CachedMarket | None:
+        """What the shared caches hold; None where they do not answer in time."""
         try:
             async with asyncio.timeout(STATE_TIMEOUT_S):
                 return await self._store.load_market(order.symbol, venues, key)
         except (StateError, TimeoutError) as error:
             self._log.warning("state store unavailable", operation="load", error=str(error))
-            return EMPTY
+            return None
 
     async def _save(self, key: str, routed: Routed) -> None:
         expires_at_ms = self._expires_at_ms(routed.decision)
         if expires_at_ms <= self._clock.now_ms():
             return
         try:
-            await self._store.save_decision(key, msgspec.json.encode(routed), expires_at_ms)
-        except StateError as error:
+            async with asyncio.timeout(STATE_TIMEOUT_S):
+                await self._store.save_decision(key, msgspec.json.encode(routed), expires_at_ms)
+        except (StateError, TimeoutError) as error:
             self._log.warning("state store unavailable", operation="save", error=str(error))
 
 
