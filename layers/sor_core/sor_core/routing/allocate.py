@@ -155,12 +155,10 @@ class _Search:
     nodes: int = 0
     prices: list[int] = field(init=False)
     """Every level's unit cost, ascending, each once."""
-    level_prices: frozenset[int] = field(init=False)
     _seen: set[tuple[int, ...]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.level_prices = frozenset(c for curve in self.curves for c in curve.unit_costs)
-        self.prices = sorted(self.level_prices)
+        self.prices = sorted({c for curve in self.curves for c in curve.unit_costs})
 
     def run(self, max_legs: int) -> None:
         self._visit([], list(range(len(self.curves))), max_legs)
@@ -200,40 +198,65 @@ class _Search:
         while at_high.size < self.total:
             low, high, step = high, high + step, step * 4
             at_high = self._at(high, on, free, room)
-        best = at_high
-        # The total is nearly always passed at the price of a level: look there first.
-        first, last = bisect_right(self.prices, low), bisect_left(self.prices, high)
-        while high - low > 1:
-            if first < last:
-                probe = (first + last) // 2
-                middle = self.prices[probe]
-            else:
-                middle = high - 1 if high in self.level_prices else (low + high) // 2
-            at_middle = self._at(middle, on, free, room)
-            if at_middle.bound > best.bound:
-                best = at_middle
-            if at_middle.size >= self.total:
-                high, at_high = middle, at_middle
-                last = bisect_left(self.prices, high)
-            else:
-                low = middle
-                first = bisect_right(self.prices, low)
+        bracket = _Bracket(low, high, at_high, at_high)
+        # The total is passed at the price of a level, or where a curve becomes worth its fixed cost
+        # or minimum; only if it is neither (a limit on legs can do that) the integers are bisected.
+        self._narrow(bracket, self.prices, on, free, room)
+        switches = sorted({self._worth_from(i, bracket.low) for i in free})
+        self._narrow(bracket, switches, on, free, room)
+        self._narrow(bracket, [bracket.high - 1], on, free, room)
+        while bracket.high - bracket.low > 1:
+            self._narrow(bracket, [(bracket.low + bracket.high) // 2], on, free, room)
+        best, at_high = bracket.best, bracket.at_high
         return _Relaxed(best.bound, at_high.size, at_high.chosen, best.gains)
+
+    def _narrow(
+        self, bracket: _Bracket, prices: Sequence[int], on: list[int], free: list[int], room: int
+    ) -> None:
+        """Bisect over the prices strictly within the bracket."""
+        first, last = bisect_right(prices, bracket.low), bisect_left(prices, bracket.high)
+        while first < last:
+            middle = (first + last) // 2
+            found = self._at(prices[middle], on, free, room)
+            if found.bound > bracket.best.bound:
+                bracket.best = found
+            if found.size >= self.total:
+                last, bracket.high, bracket.at_high = middle, prices[middle], found
+            else:
+                first, bracket.low = middle + 1, prices[middle]
+
+    def _worth_from(self, i: int, price: int) -> int:
+        """The least price from which curve `i` is worth using, its size being that at `price`."""
+        curve = self.curves[i]
+        size = curve.best_size(price)
+        return -(-(curve.fixed + curve.cost(size)) // size)
 
     def _at(self, price: int, on: list[int], free: list[int], room: int) -> _Relaxed:
         gains: dict[int, int] = {}
-        sizes: dict[int, int] = {}
-        for i in (*on, *free):
-            curve = self.curves[i]
-            sizes[i] = size = curve.best_size(price)
-            gains[i] = curve.fixed + curve.cost(size) - price * size
-        worth = sorted((i for i in free if gains[i] <= 0), key=lambda i: gains[i])[:room]
-        return _Relaxed(
-            price * self.total + sum(gains[i] for i in on) + sum(gains[i] for i in worth),
-            sum(sizes[i] for i in on) + sum(sizes[i] for i in worth),
-            tuple(worth),
-            gains,
-        )
+        bound, total = price * self.total, 0
+        worth: list[tuple[int, int, int]] = []
+        for i in on:
+            size, gain = self._gain(i, price)
+            gains[i] = gain
+            bound += gain
+            total += size
+        for i in free:
+            size, gain = self._gain(i, price)
+            gains[i] = gain
+            if gain <= 0:
+                worth.append((gain, i, size))
+        if len(worth) > room:
+            worth = sorted(worth)[:room]
+        for gain, _, size in worth:
+            bound += gain
+            total += size
+        return _Relaxed(bound, total, tuple([i for _, i, _ in worth]), gains)
+
+    def _gain(self, i: int, price: int) -> tuple[int, int]:
+        """Curve `i`'s best size at a price, and what using it adds to the bound."""
+        curve = self.curves[i]
+        size = curve.best_size(price)
+        return size, curve.fixed + curve.cost(size) - price * size
 
     def _leaf(self, members: tuple[int, ...], bound: int) -> None:
         if members in self._seen:
@@ -268,6 +291,16 @@ class _Relaxed:
     chosen: tuple[int, ...]
     gains: dict[int, int]
     """Per curve what using it at this price adds to the bound (negative: worth using)."""
+
+
+@dataclass(slots=True)
+class _Bracket:
+    """Prices below and at which the total is passed, and what was found at them."""
+
+    low: int
+    high: int
+    at_high: _Relaxed
+    best: _Relaxed
 
 
 def _lots_divide(lots: Iterable[int]) -> bool:

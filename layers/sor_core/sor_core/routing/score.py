@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter, mul
 
 from sor_core.domain.book import RawLevel
 from sor_core.domain.order import Side
@@ -15,6 +17,8 @@ LIQUIDITY_BAND_BPS = 50.0
 
 FRESHNESS_MS = 20_000.0
 """After this age a book's level is taken to be there still with probability 1/e."""
+
+_PRICE, _SIZE = itemgetter(0), itemgetter(1)
 
 _SCORE_SPAN = 10_000.0
 """Full scale over the notional that scores about 0.75: four decades between thin and full."""
@@ -33,34 +37,29 @@ class Depth:
 def depth_of(levels: Sequence[RawLevel], side: Side, mid: float, cap: float) -> Depth:
     """Sum a side's levels up to the band's edge and up to the price cap.
 
+    The levels are best first, as `routing.ladder.walk` makes sure of those that are traded on.
+
     Raises
     ------
     MalformedBookError
-        If a level within reach is not a positive number.
+        If a level within reach is no number.
     """
     edge = mid * (1 + side.sign * LIQUIDITY_BAND_BPS / 10_000)
-    sign = float(side.sign)
-    notional = size = 0.0
     try:
-        for level in levels:
-            price, quantity = _plain_float(level[0]), _plain_float(level[1])
-            if price <= 0:
-                raise MalformedBookError("a price is not positive")
-            in_band, in_cap = (edge - price) * sign >= 0, (cap - price) * sign >= 0
-            if not (in_band or in_cap):
-                break
-            notional += price * quantity * in_band
-            size += quantity * in_cap
-    except (TypeError, IndexError, KeyError) as error:
+        in_band, in_cap = (levels[: _reach(levels, side, price)] for price in (edge, cap))
+        notional = sum(map(mul, map(float, map(_PRICE, in_band)), map(float, map(_SIZE, in_band))))
+        size = sum(map(float, map(_SIZE, in_cap)))
+    except (TypeError, ValueError, IndexError, KeyError) as error:
         raise MalformedBookError("a level is not [price, size]") from error
+    if not (0 <= notional < math.inf and 0 <= size < math.inf):
+        raise MalformedBookError("a level is not positive")
     return Depth(notional, size)
 
 
-def _plain_float(text: object) -> float:
-    # float() alone takes "inf", "nan" and "1_000" too.
-    if not isinstance(text, str) or not text.replace(".", "", 1).isdigit() or not text.isascii():
-        raise MalformedBookError(f"not a plain decimal: {str(text)[:40]!r}")
-    return float(text)
+def _reach(levels: Sequence[RawLevel], side: Side, price: float) -> int:
+    """How many levels are at `price` or better."""
+    sign = side.sign
+    return bisect_right(levels, price * sign, key=lambda level: float(level[0]) * sign)  # type: ignore[arg-type]
 
 
 def liquidity_score(notional: float, full_notional: float) -> float:
