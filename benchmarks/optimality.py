@@ -1,6 +1,6 @@
 """Compare the split with an independent mixed-integer solver's.
 
-    python -m benchmarks.optimality --instances 100000 --seed 1
+    PYTHONPATH=layers/sor_core python -m benchmarks.optimality --instances 100000 --seed 1
 
 Draws seeded random instances (2..6 venues; lots that divide each other and lots that do not; thin
 and deep books; minimums, balances, a limit on legs, fixed costs; buys and sells; infeasible ones

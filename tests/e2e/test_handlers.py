@@ -110,6 +110,9 @@ def wrong(**change: Any) -> str:
         ("not json", 400, None),
         ('{"amount": NaN}', 400, None),
         ("[" * 30_000, 400, None),
+        ('{"amount": ' + "1" * 5000 + ", ", 400, None),
+        ('{"amount": ' + "1" * 5000 + ', "x": ' + "[" * 30_000, 400, None),
+        ('{"symbol": "\ud800"}', 400, None),
         ("[1]", 422, None),
         ("x" * 2_000_000, 413, None),
         (wrong(symbol="FOO/BAR"), 422, "symbol"),
@@ -259,6 +262,19 @@ def test_being_throttled_says_nothing_of_a_venues_health(deployed: Deployed, ven
 
     assert (kraken["success_rate"], kraken["is_healthy"]) == (1.0, True)
     assert kraken["failure"] == "rate_limited"
+
+
+def test_a_probe_throttled_from_its_first_call_leaves_the_health_as_it_was(
+    deployed: Deployed, venues: VenuesThread
+) -> None:
+    before = deployed.probe({"kind": "probe"})["exchanges"]["kraken"]
+    venues.post("/sim/faults", {"venue": "kraken", "endpoint": "*", "fault": "rate_limit", "status": 429})
+    for _ in range(4):
+        deployed.probe({"kind": "probe"})
+
+    after = deployed.api("GET", "/api/exchanges/status").json["exchanges"]["kraken"]
+
+    assert (after["is_healthy"], after["uptime_pct"]) == (True, before["uptime_pct"])
 
 
 def test_a_market_quoted_in_bitcoin(deployed: Deployed) -> None:

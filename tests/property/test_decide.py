@@ -102,6 +102,8 @@ def test_legs_add_up_and_stay_within_every_limit(situation: tuple[Order, list[Ve
     if asked.amount is not None:
         assert decision.costs.amount + decision.remaining == asked.amount
         assert 0 <= decision.remaining < max(m.instrument.lot for m in seen)
+        finest = min(by_venue[b.venue].instrument.lot for b in decision.books)
+        assert decision.remaining < finest or decision.remaining < asked.amount / 10_000
     assert len({leg.venue for leg in decision.legs}) == len(decision.legs)
     assert asked.max_legs is None or len(decision.legs) <= asked.max_legs
     for leg in decision.legs:
@@ -161,7 +163,8 @@ def test_another_venue_never_makes_it_dearer(data: st.DataObject) -> None:
     if isinstance(fewer, NoRoute):
         return
     assert isinstance(more, Decision)
-    assert more.costs.amount >= fewer.costs.amount
+    # A coarser lot may round the order down, by a basis point at most.
+    assert more.costs.amount >= fewer.costs.amount * Decimal("0.9999")
     if more.costs.amount == fewer.costs.amount:
         assert whole_cost(more, side) <= whole_cost(fewer, side)
 

@@ -74,6 +74,8 @@ def test_values_are_read() -> None:
         ("SOR_TAKER_FEES_BPS", "kraken=1000", "below 1000"),
         ("SOR_FULL_LIQUIDITY_NOTIONAL", "BTC=5", "a notional above 0"),
         ("SOR_FULL_LIQUIDITY_NOTIONAL", "5,BTC=0", "a notional above 0"),
+        ("SOR_FULL_LIQUIDITY_NOTIONAL", "5,btc=1", "a notional above 0"),
+        ("SOR_FULL_LIQUIDITY_NOTIONAL", "5,", "a notional above 0"),
         ("SOR_BOOK_DEPTH", "0", "a whole number from 1 to 5000"),
         ("SOR_LOG_LEVEL", "LOUD", "one of DEBUG"),
     ],

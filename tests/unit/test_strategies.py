@@ -236,6 +236,37 @@ def test_a_budget_on_a_coarse_lot_is_not_short_of_depth() -> None:
     assert decision.remaining_quote == Decimal(201) - decision.costs.notional - decision.costs.fee
 
 
+def fine_and_coarse() -> list[VenueMarket]:
+    return [
+        market("coarse", asks=levels((100, 90)), fee_bps="10", rules=instrument("coarse", lot="0.00001")),
+        market("fine", asks=levels((100, 90)), fee_bps="40", rules=instrument("fine", lot="0.00000001")),
+    ]
+
+
+@pytest.mark.parametrize("max_legs", [None, 1])
+@pytest.mark.parametrize("strategy", list(Strategy))
+def test_dust_decides_nothing(strategy: Strategy, max_legs: int | None) -> None:
+    decision = routed(order("12.345678", strategy=strategy, max_legs=max_legs), fine_and_coarse())
+
+    assert [(leg.venue, leg.amount) for leg in decision.legs] == [("coarse", Decimal("12.34567"))]
+    assert decision.remaining == Decimal("0.000008")
+
+
+def test_a_small_order_is_not_rounded_to_a_coarse_lot() -> None:
+    decision = routed(order("0.01234567"), fine_and_coarse())
+
+    assert decision.costs.amount == Decimal("0.01234567")
+
+
+@pytest.mark.parametrize("max_legs", [None, 1])
+def test_a_budget_is_not_spent_at_a_dear_venue_for_its_finer_lot(max_legs: int | None) -> None:
+    decision = routed(order(quote_amount="5000", max_legs=max_legs), fine_and_coarse())
+
+    assert [leg.venue for leg in decision.legs] == ["coarse"]
+    assert decision.remaining_quote is not None
+    assert 0 <= decision.remaining_quote < Decimal("0.1")
+
+
 def test_levels_finer_than_the_venues_own_steps_stay_exact() -> None:
     seen = [market("a", asks=levels(("100.123456789012", "0.123456789012345"), (101, 5)))]
 

@@ -132,7 +132,9 @@ class ProbeRuntime(_Runtime):
     def __init__(self, env: Mapping[str, str]) -> None:
         super().__init__(env)
         queue = SqsProbeQueue(boto3.client("sqs", config=_AWS), self.settings.probe_queue_url)
-        self._service = ProbeService(self.venues, self.store, queue, self.clock, self.settings, self.log)
+        self._service = ProbeService(
+            self.venues, self.store, queue, self.clock, _new_id, self.settings, self.log
+        )
 
     def handle(self, message: Any) -> dict[str, Any]:
         """Do what a message ``{"kind": ...}`` asks; raises `ValueError` for any other message.

@@ -18,6 +18,7 @@ from sor_core.domain.market import Policy, Weights
 
 _DECIMAL = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,12})?", re.ASCII)
 _VENUE = re.compile(r"[a-z][a-z0-9_]{1,30}", re.ASCII)
+_ASSET = re.compile(r"[A-Z0-9]{2,15}", re.ASCII)
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _WEIGHT_NAMES = ("price", "liquidity", "latency", "reliability")
 _LONGEST = 80
@@ -141,9 +142,10 @@ class _Reader:
             raise self._fail(name, f"{expected}, each once", text)
         return items
 
-    def _pairs(self, name: str, text: str, expected: str) -> dict[str, Decimal]:
+    def _pairs(self, name: str, listed: str, text: str, expected: str) -> dict[str, Decimal]:
+        """Read ``key=number`` pairs out of `listed`, part of the variable's whole `text`."""
         pairs: dict[str, Decimal] = {}
-        for part in text.split(","):
+        for part in listed.split(","):
             key, equals, value = (piece.strip() for piece in part.partition("="))
             if not equals or key in pairs or not _DECIMAL.fullmatch(value):
                 raise self._fail(name, expected, text)
@@ -153,7 +155,7 @@ class _Reader:
     def weights(self, name: str) -> Weights:
         expected = "price=..,liquidity=..,latency=..,reliability=.. that add up to 1, price above 0"
         text = self._text(name, "price=0.4,liquidity=0.3,latency=0.2,reliability=0.1")
-        pairs = self._pairs(name, text, expected)
+        pairs = self._pairs(name, text, text, expected)
         if set(pairs) != set(_WEIGHT_NAMES) or sum(pairs.values()) != 1 or pairs["price"] <= 0:
             raise self._fail(name, expected, text)
         return Weights(**pairs)
@@ -161,8 +163,11 @@ class _Reader:
     def notionals(self, name: str) -> Mapping[str, Decimal]:
         expected = "a notional above 0, then quotes with their own, such as 10000000,BTC=150,ETH=4000"
         text = self._text(name, "10000000,BTC=150,ETH=4000")
-        first, _, rest = text.partition(",")
-        pairs = self._pairs(name, f"*={first.strip()}" + (f",{rest}" if rest else ""), expected)
+        first, comma, rest = text.partition(",")
+        pairs = self._pairs(name, rest, text, expected) if comma else {}
+        if not _DECIMAL.fullmatch(first.strip()) or not all(map(_ASSET.fullmatch, pairs)):
+            raise self._fail(name, expected, text)
+        pairs["*"] = Decimal(first.strip())
         if any(value <= 0 for value in pairs.values()):
             raise self._fail(name, expected, text)
         return pairs
@@ -172,7 +177,7 @@ class _Reader:
         if not text:
             return {}
         expected = "venue=bps pairs such as binance=7.5,kraken=26, each a venue of SOR_VENUES, below 1000"
-        pairs = self._pairs(name, text, expected)
+        pairs = self._pairs(name, text, text, expected)
         if not set(pairs) <= set(venues) or any(fee >= 1000 for fee in pairs.values()):  # noqa: PLR2004
             raise self._fail(name, expected, text)
         return pairs

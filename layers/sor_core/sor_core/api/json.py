@@ -29,11 +29,12 @@ _ENCODER = msgspec.json.Encoder(decimal_format="number")
 def loads(body: bytes | str) -> Any:
     """Read a document; fractions become `Decimal`, never float. Raises `NotJsonError`."""
     try:
-        return _DECODER.decode(body)
-    except msgspec.ValidationError:
-        # JSON, but with a whole number of more digits than msgspec takes.
-        return json.loads(body, parse_int=_number, parse_float=_number)
-    except msgspec.DecodeError as error:
+        try:
+            return _DECODER.decode(body)
+        except msgspec.ValidationError:
+            # So far JSON, but with a whole number of more digits than msgspec takes.
+            return json.loads(body, parse_int=_number, parse_float=_number)
+    except (msgspec.DecodeError, ValueError) as error:  # ValueError: also broken Unicode
         raise NotJsonError(str(error)) from error
     except RecursionError as error:
         raise NotJsonError("nested too deeply") from error

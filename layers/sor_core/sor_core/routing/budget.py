@@ -7,6 +7,7 @@ from decimal import ROUND_FLOOR
 
 from sor_core.domain.order import Order
 from sor_core.routing.allocate import Split
+from sor_core.routing.candidates import size_step
 from sor_core.routing.strategies import Candidate, Pricing, solve
 
 _MAX_STEPS = 200
@@ -15,10 +16,11 @@ _MAX_STEPS = 200
 def largest_within_budget(order: Order, ranked: Sequence[Candidate], pricing: Pricing) -> tuple[Split, bool]:
     """The largest split whose money stays within `order.quote_amount`.
 
-    Money is what is paid, fees included, buying; what is received, fees deducted, selling. It is
-    all but linear in the size, so the search interpolates, and bisects every third step so that it
-    ends. Between two neighbouring sizes the answer is exact; where a coarse lot or a minimum makes
-    money fall as size grows (by less than that lot), a larger size may exist beyond it.
+    Money is what is paid, fees included, buying; what is received, fees deducted, selling. Sizes are
+    multiples of `size_step`, so that every venue that matters can serve each of them. Money is all
+    but linear in the size: the search interpolates, and bisects every third step so that it ends.
+    The answer is the largest where money grows with size; where a minimum or a still coarser lot
+    makes it fall, a larger size may exist beyond.
 
     Returns the split, and whether the budget could not be used up for want of depth.
     """
@@ -26,13 +28,15 @@ def largest_within_budget(order: Order, ranked: Sequence[Candidate], pricing: Pr
         raise ValueError("not a quote-sized order")
     places = pricing.scale.price_places + pricing.scale.size_places + pricing.cost_places
     budget = int(order.quote_amount.scaleb(places).to_integral_value(ROUND_FLOOR))
-    step = min(c.lot for c in ranked)
+    most = sum(c.hi for c in ranked)
+    dearest = max(c.ladder.prices[-1] for c in ranked) * pricing.one
+    step = size_step(ranked, min(most, budget // dearest))
 
     def split_at(size: int) -> tuple[Split, int]:
         split = solve(order.strategy, ranked, pricing, size, order.max_legs)
         return split, _money(ranked, split, pricing)
 
-    high = sum(c.hi for c in ranked) // step * step
+    high = most // step * step
     best, money = split_at(high)
     if money <= budget:
         return best, money < budget

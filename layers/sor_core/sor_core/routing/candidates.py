@@ -23,6 +23,9 @@ from sor_core.routing.ladder import (
 from sor_core.routing.score import Depth, depth_of, liquidity_score
 from sor_core.routing.strategies import Candidate, Pricing
 
+DUST_BPS = 1
+"""What an order may leave unfilled for a venue's coarse lot, in basis points of its size."""
+
 
 @dataclass(frozen=True, slots=True)
 class Field:
@@ -31,7 +34,7 @@ class Field:
     pricing: Pricing
     candidates: tuple[Candidate, ...]
     target: int
-    """Base to fill, rounded down to the scale; for a quote-sized order all that the reach holds."""
+    """Base to fill, rounded down to `size_step`; for a quote-sized order all that the reach holds."""
     excluded: tuple[Exclusion, ...]
     beyond_cap: bool
     """Whether some book goes on beyond the price cap."""
@@ -95,10 +98,20 @@ def _build(
             excluded.append(outcome)
         else:
             found.append(outcome)
-    target = sum(c.hi for c in found)
+    most = sum(c.hi for c in found)
     if order.amount is not None:
-        target = _floor(order.amount, scale.size_places)
-    return Field(pricing, tuple(found), target, tuple(excluded), beyond)
+        most = _floor(order.amount, scale.size_places)
+    step = size_step(found, most)
+    return Field(pricing, tuple(found), most // step * step, tuple(excluded), beyond)
+
+
+def size_step(candidates: Sequence[Candidate], size: int) -> int:
+    """The coarsest lot that is at most `DUST_BPS` of a size; the finest lot where none is.
+
+    An order is rounded down to it: no venue is chosen, and no leg opened, for the sake of less.
+    """
+    lots = [c.lot for c in candidates]
+    return max((lot for lot in lots if lot * 10_000 <= size * DUST_BPS), default=min(lots, default=1))
 
 
 def _candidate(

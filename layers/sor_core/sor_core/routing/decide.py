@@ -84,7 +84,7 @@ def _route(
     ranked = rank(order.strategy, field.candidates, pricing, field.target)
     if order.quote_amount is None:
         split = solve(order.strategy, ranked, pricing, field.target, order.max_legs)
-        short = _remaining(order, split, pricing) >= pricing.scale.to_size(min(c.lot for c in ranked))
+        short = field.target - split.total >= min(c.lot for c in ranked)
     else:
         split, short = largest_within_budget(order, ranked, pricing)
     filled = pricing.scale.to_size(split.total)

@@ -173,14 +173,15 @@ class Gatherer:
         now_ms, symbol = self._clock.now_ms(), asked.symbol
         remembered, until_ms = self._instruments.get((venue, symbol), (None, 0))
         if until_ms <= now_ms:
-            remembered = asked.cached.instruments.get(venue)
+            # Not renewed by use: a halt that the probe wrote down is seen within a minute.
+            remembered, until_ms = asked.cached.instruments.get(venue), now_ms + NOT_LISTED_TTL_MS
         if remembered is None:
             remembered = await self._ask_rules(symbol, venue, asked.timeout_s)
             ttl_ms = NOT_LISTED_TTL_MS if isinstance(remembered, NotListed) else INSTRUMENT_TTL_MS
             if asked.stored:
-                until_ms = self._clock.now_ms() + ttl_ms
-                self._later(partial(self._store.save_instrument, symbol, venue, remembered, until_ms))
-        _remember(self._instruments, (venue, symbol), (remembered, now_ms + NOT_LISTED_TTL_MS))
+                expires_at_ms = self._clock.now_ms() + ttl_ms
+                self._later(partial(self._store.save_instrument, symbol, venue, remembered, expires_at_ms))
+        _remember(self._instruments, (venue, symbol), (remembered, until_ms))
         if isinstance(remembered, NotListed):
             raise VenueError(venue, VenueFailure.UNKNOWN_SYMBOL, f"{venue} does not list {symbol}")
         return remembered

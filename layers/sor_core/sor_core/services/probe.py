@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import TypeVar
@@ -41,6 +41,13 @@ class _Findings:
     takes_orders: list[bool] = field(default_factory=list)
     """Per symbol that the venue lists."""
     scores: list[float] = field(default_factory=list)
+    complete: bool = False
+    """Whether every symbol was reached."""
+
+    @property
+    def all_halted(self) -> bool:
+        """Whether it takes no orders in any of several symbols; one alone says nothing of a venue."""
+        return self.complete and len(self.takes_orders) > 1 and not any(self.takes_orders)
 
 
 class ProbeService:
@@ -52,6 +59,7 @@ class ProbeService:
         store: StateStore,
         queue: ProbeQueue,
         clock: Clock,
+        new_id: Callable[[], str],
         settings: Settings,
         log: Log,
     ) -> None:
@@ -59,6 +67,7 @@ class ProbeService:
         self._store = store
         self._queue = queue
         self._clock = clock
+        self._new_id = new_id
         self._settings = settings
         self._log = log
 
@@ -73,13 +82,14 @@ class ProbeService:
         return delays_s
 
     async def due(self) -> bool:
-        """Whether the last probe is at least half an interval old. Raises `StateError`."""
-        records = await self._store.load_health(self._settings.venues)
-        newest_ms = max((r.measured_at_ms for r in records.values()), default=0)
-        return self._clock.now_ms() - newest_ms >= self._settings.health_check_interval_s * 500
+        """Whether nobody else began a scheduled probe within half an interval. Raises `StateError`."""
+        until_ms = self._clock.now_ms() + self._settings.health_check_interval_s * 500
+        return await self._store.take_lease("probe", self._new_id(), until_ms)
 
     async def probe(self) -> Mapping[str, HealthRecord]:
         """Measure every configured venue and store the result.
+
+        A venue that throttled us before it said anything is missing from the answer.
 
         Raises `StateError` if a venue's health could not be stored; the others' is.
         """
@@ -91,7 +101,7 @@ class ProbeService:
                 raise result
         return {r.venue: r for r in results if isinstance(r, HealthRecord)}
 
-    async def _probe_one(self, venue: str) -> HealthRecord:
+    async def _probe_one(self, venue: str) -> HealthRecord | None:
         adapter, found = self._venues[venue], _Findings()
         status, time = await asyncio.gather(
             self._call(found, adapter.system_status(timeout_s=CALL_TIMEOUT_S)),
@@ -99,7 +109,9 @@ class ProbeService:
         )
         if found.ok:
             await self._markets(found, venue)
-        if status is SystemStatus.ONLINE and found.takes_orders and not any(found.takes_orders):
+        if status is None and found.throttled:
+            return None  # our own doing: nothing was learnt of the venue
+        if status is SystemStatus.ONLINE and found.all_halted:
             # Binance and Coinbase say so only of each instrument.
             status = SystemStatus.MAINTENANCE
         probe = Probe(
@@ -127,11 +139,11 @@ class ProbeService:
         """Measure one symbol after the other: public rate limits are a few calls a second."""
         started_ms = self._clock.monotonic_ms()
         for symbol in self._settings.symbols:
-            if self._clock.monotonic_ms() - started_ms > VENUE_BUDGET_S * 1000:
-                break
-            if found.throttled:
-                break
+            late = self._clock.monotonic_ms() - started_ms > VENUE_BUDGET_S * 1000
+            if late or found.throttled:
+                return
             await self._market(found, venue, symbol)
+        found.complete = True
 
     async def _market(self, found: _Findings, venue: str, symbol: Symbol) -> None:
         """Refresh a symbol's trading rules and score its book."""
