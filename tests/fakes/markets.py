@@ -75,7 +75,7 @@ def market(
     return VenueMarket(venue, book, BookSource.VENUE, rules or instrument(venue), fees, health or metrics())
 
 
-def order(  # noqa: PLR0913 - every field of an order
+def order(
     amount: str | None = "1",
     *,
     side: Side = Side.BUY,

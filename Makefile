@@ -1,0 +1,63 @@
+# Everything here prepares what it needs by itself, under .build/. `make` alone lists the targets.
+#   make run PYTHON=/path/to/python3     name the interpreter instead of having one found
+#   make test ARGS="tests/unit -k book"  pass arguments to pytest
+
+SHELL = /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help run venues test lint format types validate lock build deploy clean
+
+# $(call with,ENVIRONMENTS,COMMAND): make the environments, then become `python COMMAND` in the first of them.
+# `exec`, so that a signal to make's child is one to the program itself.
+find = python=$$(PYTHON="$(PYTHON)" sh local/find_python.sh)
+with = @$(find) && exec "$$python" -m local.environments $(1) -- $(2)
+# $(call resolve,NAME): lock NAME.in as NAME.txt, for every platform and Python that we run on.
+resolve = $(call with,test,-m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(ARGS) $(1).in -o $(1).txt)
+
+export SAM_CLI_TELEMETRY = 0
+PYTHON ?=
+ARGS ?=
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+run: ## start the whole stack on http://127.0.0.1:8007, until Ctrl-C
+	$(call with,run aws,-m local)
+
+venues: ## start the simulated venues alone on http://127.0.0.1:8006, until Ctrl-C
+	$(call with,run,-m local.venues)
+
+test: ## run every test
+	$(call with,test run aws sam,-m pytest $(ARGS))
+
+lint: ## ruff, and whether it would format anything
+	$(call with,test,-m ruff check .)
+	$(call with,test,-m ruff format --check .)
+
+format: ## format the sources
+	$(call with,test,-m ruff format .)
+
+types: ## mypy, strict
+	$(call with,test,-m mypy)
+	$(call with,test,-m mypy functions/route/app.py)
+	$(call with,test,-m mypy functions/health_probe/app.py)
+
+validate: ## sam validate, with cfn-lint
+	$(call with,sam,-m samcli validate --lint --region us-east-1)
+
+build: ## sam build: what goes to AWS (needs Python 3.13; LAYER_TARGET=x86_64 for x86_64)
+	@$(find) && PATH="$$(dirname "$$python"):$$PATH" exec "$$python" -m local.environments sam -- -m samcli build $(ARGS)
+
+deploy: ## sam build, then sam deploy to your AWS account (ARGS=--guided asks for every parameter)
+	@$(MAKE) --no-print-directory build ARGS=
+	$(call with,sam,-m samcli deploy $(ARGS))
+
+lock: ## resolve the requirements.in files anew (ARGS=--upgrade for newer releases)
+	$(call resolve,layers/sor_core/requirements)
+	$(call resolve,local/requirements)
+	$(call resolve,local/requirements-aws)
+	$(call resolve,local/requirements-sam)
+	$(call resolve,tests/requirements)
+
+clean: ## remove everything that was built
+	rm -rf .build .aws-sam

@@ -1,0 +1,284 @@
+"""Each event of events/, through Lambda's own runtime client and emulator, over the built layer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import platform
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from decimal import Decimal
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+import pytest
+from moto.server import ThreadedMotoServer
+
+from local.build import layer_folder
+from local.environments import interpreter
+from local.template import REPOSITORY, load
+from local.venues import VenuesConfig
+from tests.e2e.conftest import VenuesThread
+
+EVENTS = REPOSITORY / "events"
+MACHINES = {"x86_64": "x86_64", "aarch64": "arm64"}
+RUNTIME_CLIENT = ("awslambdaric", "runtime_client", "simplejson", "snapshot_restore_py")
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+START_S = 15.0
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux" or platform.machine() not in MACHINES,
+    reason="Lambda's runtime interface emulator runs on Linux, x86_64 or arm64",
+)
+
+
+class Emulator:
+    """Lambda for one function: its runtime client, on Python and the layer alone, behind the emulator."""
+
+    def __init__(
+        self, function: str, search_path: list[Path], environment: dict[str, str], log: Path
+    ) -> None:
+        self._address = f"127.0.0.1:{free_port()}"
+        python = Path(sys.base_prefix, "bin", f"python{sys.version_info.major}.{sys.version_info.minor}")
+        command: list[str | Path] = [
+            emulator(),
+            "--log-level",
+            "error",
+            "--runtime-interface-emulator-address",
+            self._address,
+        ]
+        command += [
+            "--runtime-api-address",
+            f"127.0.0.1:{free_port()}",
+            python,
+            "-S",
+            "-m",
+            "awslambdaric",
+            "app.handler",
+        ]
+        task = REPOSITORY / "functions" / function
+        environment = environment | {
+            "AWS_LAMBDA_FUNCTION_NAME": function,
+            "AWS_LAMBDA_FUNCTION_TIMEOUT": "28",
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1024",
+            "LAMBDA_TASK_ROOT": str(task),
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.pathsep.join(map(str, [task, *search_path])),
+        }
+        self.log = log
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(  # noqa: S603
+                command, env=environment, stdout=output, stderr=output, start_new_session=True
+            )
+        wait_for(self._address)
+
+    def invoke(self, event: Any) -> Any:
+        url = f"http://{self._address}/2015-03-31/functions/function/invocations"
+        answer = httpx.post(url, json=event, timeout=40).json()
+        assert "errorType" not in answer, f"{answer}\n{self.log.read_text()}"
+        return answer
+
+    def close(self) -> None:
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+
+def emulator() -> Path:
+    found = interpreter("sam").parent.parent.glob(
+        "lib/python*/site-packages/samcli/local/rapid/aws-lambda-rie-*"
+    )
+    return next(path for path in found if path.name.endswith(MACHINES[platform.machine()]))
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def wait_for(address: str) -> None:
+    host, port = address.split(":")
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection((host, int(port)), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    pytest.fail(f"nothing listens on {address} after {START_S} s")
+
+
+@pytest.fixture(scope="module")
+def venues() -> Iterator[str]:
+    running = VenuesThread(VenuesConfig(port=0, rate_limits=False))
+    yield running.url
+    running.close()
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def search_path(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The layer, then the runtime client, as they stand in Lambda; nothing else of this environment."""
+    folder = tmp_path_factory.mktemp("runtime")
+    layer = asyncio.run(layer_folder(folder / "build.log"))
+    for module in RUNTIME_CLIENT:
+        spec = find_spec(module)
+        assert spec is not None
+        assert spec.origin is not None
+        origin = Path(spec.origin)
+        origin = origin.parent if spec.submodule_search_locations else origin
+        (folder / origin.name).symlink_to(origin)
+    return [layer / "python", folder]
+
+
+@pytest.fixture(scope="module")
+def environment(aws: str, venues: str) -> dict[str, str]:
+    """What the template gives the functions, with this test's addresses."""
+    template = load()
+    table = template["Resources"]["StateTable"]["Properties"]
+    wanted = ("BillingMode", "AttributeDefinitions", "KeySchema")
+    session = boto3.Session("test", "test", region_name="us-east-1")
+    session.client("dynamodb", endpoint_url=aws).create_table(
+        TableName="sor-state", **{k: table[k] for k in wanted}
+    )
+    queue = session.client("sqs", endpoint_url=aws).create_queue(QueueName="sor-probe")["QueueUrl"]
+    parameters = template["Parameters"]
+    variables = template["Globals"]["Function"]["Environment"]["Variables"]
+    defaults = {
+        v: str(parameters[r["Ref"]]["Default"]) for v, r in variables.items() if r["Ref"] in parameters
+    }
+    addresses = {"AWS_ENDPOINT_URL": aws, "EXCHANGE_GATEWAY_URL": venues}
+    return defaults | addresses | CREDENTIALS | {"SOR_STATE_TABLE": "sor-state", "SOR_PROBE_QUEUE_URL": queue}
+
+
+@pytest.fixture(scope="module")
+def route(
+    search_path: list[Path], environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Emulator]:
+    lambda_ = Emulator("route", search_path, environment, tmp_path_factory.mktemp("route") / "log")
+    yield lambda_
+    lambda_.close()
+
+
+@pytest.fixture(scope="module")
+def probe(
+    search_path: list[Path], environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Emulator]:
+    lambda_ = Emulator("health_probe", search_path, environment, tmp_path_factory.mktemp("probe") / "log")
+    yield lambda_
+    lambda_.close()
+
+
+def event(name: str) -> Any:
+    return json.loads((EVENTS / f"{name}.json").read_text())
+
+
+def call(lambda_: Emulator, name: str) -> tuple[int, Any]:
+    answer = lambda_.invoke(event(name))
+    return answer["statusCode"], json.loads(answer["body"], parse_float=Decimal)
+
+
+def test_each_event_has_its_test() -> None:
+    tested = {name for name in globals() if name.startswith("test_")}
+    names = {path.stem for path in EVENTS.glob("*.json")} - {"env"}
+    assert {name for name in names if f"test_{name}" not in tested} == set()
+
+
+def test_route_best_execution_buy(route: Emulator) -> None:
+    status, answer = call(route, "route_best_execution_buy")
+    assert status == 200
+    assert answer["strategy"] == "best_execution"
+    assert answer["selected_exchange"] in {"binance", "coinbase", "kraken"}
+    assert sum(leg["amount"] for leg in answer["allocations"]) == Decimal("0.5")
+    assert {book["venue"] for book in answer["books"]} == {"binance", "coinbase", "kraken"}
+    assert 0 <= answer["confidence"] <= 1
+    assert answer["arrival_mid"] > 0
+
+
+def test_route_limit_sell(route: Emulator) -> None:
+    status, answer = call(route, "route_limit_sell")
+    assert status == 200
+    assert sum(leg["amount"] for leg in answer["allocations"]) == Decimal("2.5")
+    assert all(leg["limit_price"] >= 1 for leg in answer["allocations"])
+
+
+def test_route_quote_amount(route: Emulator) -> None:
+    status, answer = call(route, "route_quote_amount")
+    assert status == 200
+    spent = sum(leg["amount"] * leg["expected_price"] for leg in answer["allocations"])
+    assert Decimal(9900) < spent <= Decimal(10000)
+    assert "kraken" not in {leg["venue"] for leg in answer["allocations"]}
+    assert len(answer["allocations"]) <= 2
+
+
+def test_route_bad_amount(route: Emulator) -> None:
+    status, problem = call(route, "route_bad_amount")
+    assert status == 422
+    assert problem["status"] == 422
+    assert "amount" in json.dumps(problem, default=str)
+
+
+def test_route_unknown_symbol(route: Emulator) -> None:
+    status, problem = call(route, "route_unknown_symbol")
+    assert 400 <= status < 500
+    assert "symbol" in json.dumps(problem, default=str)
+
+
+def test_route_no_cache(route: Emulator) -> None:
+    first, second = call(route, "route_no_cache"), call(route, "route_no_cache")
+    assert (first[0], second[0]) == (200, 200)
+    assert (first[1]["cached"], second[1]["cached"]) == (False, False)
+    assert first[1]["decision_id"] != second[1]["decision_id"]
+
+
+def test_health(route: Emulator) -> None:
+    status, answer = call(route, "health")
+    assert (status, answer["status"]) == (200, "ok")
+
+
+def test_probe_direct(probe: Emulator) -> None:
+    measured = probe.invoke(event("probe_direct"))["exchanges"]
+    assert set(measured) == {"binance", "coinbase", "kraken"}
+    assert all(venue["is_healthy"] for venue in measured.values())
+
+
+def test_exchange_status(probe: Emulator, route: Emulator) -> None:
+    probe.invoke(event("probe_direct"))
+    status, answer = call(route, "exchange_status")
+    assert status == 200
+    for venue in answer["exchanges"].values():
+        assert venue["is_healthy"]
+        assert venue["latency_ms"] > 0
+        assert (venue["success_rate"], venue["health_score"] > Decimal("0.9")) == (1, True)
+
+
+def test_probe_tick_sqs(probe: Emulator, environment: dict[str, str]) -> None:
+    assert probe.invoke(event("probe_tick_sqs")) == {"batchItemFailures": []}
+    session = boto3.Session("test", "test", region_name="us-east-1")
+    attributes = session.client("sqs", endpoint_url=environment["AWS_ENDPOINT_URL"]).get_queue_attributes(
+        QueueUrl=environment["SOR_PROBE_QUEUE_URL"], AttributeNames=["All"]
+    )["Attributes"]
+    waiting = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesDelayed")
+    # One each 30 s over the minute and a little more: two or three, as the minute falls.
+    assert sum(int(attributes[name]) for name in waiting) in {2, 3}
