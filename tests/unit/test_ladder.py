@@ -16,7 +16,7 @@ from sor_core.routing.ladder import (
     scaled_int,
     walk,
 )
-from sor_core.routing.score import liquidity_score
+from sor_core.routing.score import depth_of, holds_in_band, liquidity_score, notional_of
 
 SCALE = Scale(2, 3)
 climb = partial(walk, scale=SCALE, enough_size=None, enough_notional=None)
@@ -97,3 +97,18 @@ def test_liquidity_scale() -> None:
     assert liquidity_score(0, 1e7) == 0
     assert liquidity_score(1e7, 1e7) == pytest.approx(10)
     assert liquidity_score(1e5, 1e7) == pytest.approx(5.0, abs=0.02)
+
+
+@pytest.mark.parametrize("score", [0.0, 2.0, 7.5, 10.0])
+def test_the_notional_of_a_score_gives_that_score(score: float) -> None:
+    assert liquidity_score(notional_of(score, 5e6), 5e6) == pytest.approx(score)
+
+
+@seed(20261122)
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.integers(0, 90), max_size=12), st.floats(0, 2e4))
+def test_the_quick_look_agrees_with_the_whole_depth(sizes: list[int], notional: float) -> None:
+    levels = [[str(100 + n / 10), str(size)] for n, size in enumerate(sizes)]
+    whole = depth_of(levels, Side.BUY, 100.0, 100.0).notional_in_band
+
+    assert holds_in_band(levels, Side.BUY, 100.0, notional) == (whole >= notional)

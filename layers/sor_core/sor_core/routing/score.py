@@ -6,7 +6,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import itemgetter, mul
+from operator import itemgetter
 
 from sor_core.domain.book import RawLevel
 from sor_core.domain.order import Side
@@ -18,7 +18,7 @@ LIQUIDITY_BAND_BPS = 50.0
 FRESHNESS_MS = 20_000.0
 """After this age a book's level is taken to be there still with probability 1/e."""
 
-_PRICE, _SIZE = itemgetter(0), itemgetter(1)
+_SIZE = itemgetter(1)
 
 _SCORE_SPAN = 10_000.0
 """Full scale over the notional that scores about 0.75: four decades between thin and full."""
@@ -29,7 +29,7 @@ class Depth:
     """What a side of a book offers."""
 
     notional_in_band: float
-    """Quote, within `LIQUIDITY_BAND_BPS` of the arrival mid."""
+    """Quote, within `LIQUIDITY_BAND_BPS` of the mid, each unit of base valued at the mid."""
     size_within_cap: float
     """Base, at the price cap or better."""
 
@@ -46,20 +46,46 @@ def depth_of(levels: Sequence[RawLevel], side: Side, mid: float, cap: float) -> 
     """
     edge = mid * (1 + side.sign * LIQUIDITY_BAND_BPS / 10_000)
     try:
-        in_band, in_cap = (levels[: _reach(levels, side, price)] for price in (edge, cap))
-        notional = sum(map(mul, map(float, map(_PRICE, in_band)), map(float, map(_SIZE, in_band))))
-        size = sum(map(float, map(_SIZE, in_cap)))
+        in_band, in_cap = _reach(levels, side, edge), _reach(levels, side, cap)
+        nearer, farther = sorted((in_band, in_cap))
+        near = sum(map(float, map(_SIZE, levels[:nearer])))
+        far = near + sum(map(float, map(_SIZE, levels[nearer:farther])))
     except (TypeError, ValueError, IndexError, KeyError) as error:
         raise MalformedBookError("a level is not [price, size]") from error
-    if not (0 <= notional < math.inf and 0 <= size < math.inf):
+    if not 0 <= near <= far < math.inf:
         raise MalformedBookError("a level is not positive")
-    return Depth(notional, size)
+    return Depth((near if in_band == nearer else far) * mid, near if in_cap == nearer else far)
 
 
 def _reach(levels: Sequence[RawLevel], side: Side, price: float) -> int:
     """How many levels are at `price` or better."""
     sign = side.sign
     return bisect_right(levels, price * sign, key=lambda level: float(level[0]) * sign)  # type: ignore[arg-type]
+
+
+def holds_in_band(levels: Sequence[RawLevel], side: Side, mid: float, notional: float) -> bool:
+    """Whether a side's `depth_of` reaches a notional; looks no further than it must.
+
+    Raises
+    ------
+    MalformedBookError
+        If a level looked at is no number.
+    """
+    edge = mid * (1 + side.sign * LIQUIDITY_BAND_BPS / 10_000)
+    held = 0.0
+    try:
+        for level in levels:
+            if held >= notional or (float(level[0]) - edge) * side.sign > 0:  # type: ignore[arg-type]
+                break
+            held += float(level[1]) * mid  # type: ignore[arg-type]
+    except (TypeError, ValueError, IndexError, KeyError) as error:
+        raise MalformedBookError("a level is not [price, size]") from error
+    return held >= notional
+
+
+def notional_of(score: float, full_notional: float) -> float:
+    """The notional that `liquidity_score` gives this score."""
+    return full_notional / _SCORE_SPAN * math.expm1(score / 10.0 * math.log1p(_SCORE_SPAN))
 
 
 def liquidity_score(notional: float, full_notional: float) -> float:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from sor_core.domain.market import Exclusion, Policy, VenueMarket, Why
 from sor_core.domain.order import Order, Side
 from sor_core.routing.ladder import MalformedBookError, touch
-from sor_core.routing.score import depth_of, liquidity_score
+from sor_core.routing.score import depth_of, holds_in_band, liquidity_score, notional_of
 
 
 def admits(order: Order, venue: str) -> bool:
@@ -57,14 +57,13 @@ def screen(market: VenueMarket, side: Side, policy: Policy, now_ms: int) -> Excl
 def _thin(market: VenueMarket, side: Side, own_mid: float, policy: Policy) -> Exclusion | None:
     """Judge the side's depth round the venue's own mid: a thin quote may not move the arrival mid."""
     levels = market.book.asks if side is Side.BUY else market.book.bids
+    full = float(policy.full_liquidity_notional(market.instrument.symbol.quote))
     try:
-        depth = depth_of(levels, side, own_mid, own_mid)
+        if holds_in_band(levels, side, own_mid, notional_of(policy.min_liquidity_score, full)):
+            return None
+        score = liquidity_score(depth_of(levels, side, own_mid, own_mid).notional_in_band, full)
     except MalformedBookError as error:
         return Exclusion(market.venue, Why.MALFORMED_BOOK, str(error))
-    full = policy.full_liquidity_notional(market.instrument.symbol.quote)
-    score = liquidity_score(depth.notional_in_band, float(full))
-    if score >= policy.min_liquidity_score:
-        return None
     detail = f"score {score:.2f}, at least {policy.min_liquidity_score:g}"
     return Exclusion(market.venue, Why.THIN_BOOK, detail)
 
