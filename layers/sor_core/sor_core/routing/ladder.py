@@ -18,6 +18,7 @@ FINEST_PLACES = 18
 needs more; a level finer still is malformed."""
 
 _LONGEST_NUMBER = 40
+_TENS: tuple[int, ...] = tuple(10**n for n in range(_LONGEST_NUMBER))
 
 
 class MalformedBookError(ValueError):
@@ -88,11 +89,12 @@ def scaled_int(text: object, places: int) -> int:
     if not (digits.isdigit() and digits.isascii() and whole):
         msg = f"not a plain decimal: {text!r}"
         raise MalformedBookError(msg)
-    if len(fraction) > places:
-        fraction = fraction.rstrip("0")
-        if len(fraction) > places:
-            raise FinerThanScaleError
-    return int(whole + fraction.ljust(places, "0"))
+    missing = places - len(fraction)
+    if missing >= 0:
+        return int(digits) * _TENS[missing]
+    if fraction[missing:].strip("0"):
+        raise FinerThanScaleError
+    return int(digits[:missing] or "0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,37 +139,31 @@ def walk(
     sign = side.sign
     prices: list[int] = []
     sizes: list[int] = []
-    depth = notional = 0
-    previous: int | None = None
-    for level in levels:
-        price, size = _level(level, scale)
-        if previous is not None and (price - previous) * sign < 0:
-            raise MalformedBookError("levels out of order")
-        previous = price
-        if cap is not None and (price - cap) * sign > 0:
-            return Ladder(tuple(prices), tuple(sizes), depth, capped=True)
-        if size == 0:
-            continue
-        prices.append(price)
-        sizes.append(size)
-        depth += size
-        notional += size * price
-        if (enough_size is not None and depth >= enough_size) or (
-            enough_notional is not None and notional >= enough_notional
-        ):
-            break
-    return Ladder(tuple(prices), tuple(sizes), depth, capped=False)
-
-
-def _level(level: RawLevel, scale: Scale) -> tuple[int, int]:
+    depth = notional = previous = 0
+    price_places, size_places = scale.price_places, scale.size_places
     try:
-        price = scaled_int(level[0], scale.price_places)
-        size = scaled_int(level[1], scale.size_places)
+        for level in levels:
+            price, size = scaled_int(level[0], price_places), scaled_int(level[1], size_places)
+            if price <= 0:
+                raise MalformedBookError("a price is not positive")
+            if previous and (price - previous) * sign < 0:
+                raise MalformedBookError("levels out of order")
+            previous = price
+            if cap is not None and (price - cap) * sign > 0:
+                return Ladder(tuple(prices), tuple(sizes), depth, capped=True)
+            if size == 0:
+                continue
+            prices.append(price)
+            sizes.append(size)
+            depth += size
+            notional += size * price
+            if (enough_size is not None and depth >= enough_size) or (
+                enough_notional is not None and notional >= enough_notional
+            ):
+                break
     except (IndexError, TypeError, KeyError) as error:
         raise MalformedBookError("a level is not [price, size]") from error
-    if price <= 0:
-        raise MalformedBookError("a price is not positive")
-    return price, size
+    return Ladder(tuple(prices), tuple(sizes), depth, capped=False)
 
 
 def touch(levels: Sequence[RawLevel]) -> Decimal:
@@ -178,9 +174,11 @@ def touch(levels: Sequence[RawLevel]) -> Decimal:
     MalformedBookError
         If the first level is not a positive plain decimal.
     """
+    scale = Scale(FINEST_PLACES, FINEST_PLACES)
     try:
-        return Scale(FINEST_PLACES, FINEST_PLACES).to_price(
-            _level(levels[0], Scale(FINEST_PLACES, FINEST_PLACES))[0]
-        )
+        ladder = walk(levels[:1], Side.BUY, scale, cap=None, enough_size=None, enough_notional=None)
     except FinerThanScaleError as error:
         raise MalformedBookError(f"finer than {FINEST_PLACES} decimal places") from error
+    if not ladder.prices:
+        raise MalformedBookError("the best level is empty")
+    return scale.to_price(ladder.prices[0])
