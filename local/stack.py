@@ -93,7 +93,8 @@ class Stack:
             await asyncio.Event().wait()
 
     async def _start_aws(self, children: Children) -> str:
-        self._say("starting the local AWS, the simulated venues and the layer's build")
+        venues = "" if self._configuration.gateway_url else ", the simulated venues"
+        self._say(f"starting the local AWS{venues} and the layer's build")
         host, port = self._configuration.aws_host, self._configuration.aws_port
         with _listening("SOR_AWS_PORT", host, port) as free:
             port = free.getsockname()[1]

@@ -12,8 +12,7 @@ from sor_core.adapters.dynamo_state import DynamoStateStore
 from sor_core.ports import StateStore
 from tests.fakes.clock import ManualClock
 from tests.fakes.memory_state import MemoryStateStore
-
-TABLE = "sor-state"
+from tests.fakes.state_table import STATE_TABLE, create_state_table
 
 
 @pytest.fixture
@@ -33,16 +32,5 @@ def store(
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     with mock_aws():
         client = boto3.client("dynamodb", region_name="eu-west-1")
-        client.create_table(
-            TableName=TABLE,
-            BillingMode="PAY_PER_REQUEST",
-            KeySchema=[
-                {"AttributeName": "pk", "KeyType": "HASH"},
-                {"AttributeName": "sk", "KeyType": "RANGE"},
-            ],
-            AttributeDefinitions=[
-                {"AttributeName": "pk", "AttributeType": "S"},
-                {"AttributeName": "sk", "AttributeType": "S"},
-            ],
-        )
-        yield DynamoStateStore(client, TABLE, clock)
+        create_state_table(client)
+        yield DynamoStateStore(client, STATE_TABLE, clock)

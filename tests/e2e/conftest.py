@@ -18,6 +18,7 @@ import pytest
 from moto import mock_aws
 
 from local.venues import RunningVenues, VenuesConfig, start
+from tests.fakes.state_table import STATE_TABLE, create_state_table
 
 ROOT = Path(__file__).parents[2]
 
@@ -137,24 +138,13 @@ def deploy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Deployed]]
         "AWS_ACCESS_KEY_ID": "testing",
         "AWS_SECRET_ACCESS_KEY": "testing",
         "AWS_DEFAULT_REGION": "eu-west-1",
-        "SOR_STATE_TABLE": "sor-state",
+        "SOR_STATE_TABLE": STATE_TABLE,
         # Venues and handler share one busy interpreter here: give a cold connection its time.
         "SOR_MAX_LATENCY_MS": "5000",
     }.items():
         monkeypatch.setenv(name, value)
     with mock_aws():
-        boto3.client("dynamodb").create_table(
-            TableName="sor-state",
-            BillingMode="PAY_PER_REQUEST",
-            KeySchema=[
-                {"AttributeName": "pk", "KeyType": "HASH"},
-                {"AttributeName": "sk", "KeyType": "RANGE"},
-            ],
-            AttributeDefinitions=[
-                {"AttributeName": "pk", "AttributeType": "S"},
-                {"AttributeName": "sk", "AttributeType": "S"},
-            ],
-        )
+        create_state_table(boto3.client("dynamodb"))
         queue_url = boto3.client("sqs").create_queue(QueueName="probes")["QueueUrl"]
 
         opened: list[Any] = []
