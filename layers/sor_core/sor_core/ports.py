@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from sor_core.domain.account import AccountFees, Balance
 from sor_core.domain.book import Book
 from sor_core.domain.credentials import Credentials, KeyUse
 from sor_core.domain.health import SystemStatus as SystemStatus  # noqa: PLC0414 - part of this port
 from sor_core.domain.instrument import FeeRates, Instrument, Symbol
 from sor_core.domain.trading import (
-    AccountFees,
-    Balance,
     CancelOutcome,
     Fill,
     FrozenRequest,
@@ -168,8 +167,8 @@ class Nonces(Protocol):
         """Give a number above all that were given for the key, by either method."""
         ...
 
-    async def take_turn(self, key_id: str, owner: str, until_ms: int) -> int | None:
-        """Give such a number and the turn with it, until `until_ms` at most; None if another has it."""
+    async def take_turn(self, key_id: str, owner: str, *, for_ms: int) -> int | None:
+        """Give such a number and the turn with it, for so long at most; None while another has it."""
         ...
 
     async def end_turn(self, key_id: str, owner: str) -> None:

@@ -9,30 +9,29 @@ again where a kept-alive connection turns out dead, what `send_once` sends is ne
 from __future__ import annotations
 
 import asyncio
-import logging
-import ssl
+import contextlib
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache
-from typing import Any, NoReturn, Protocol
+from dataclasses import dataclass, field
+from typing import NoReturn, Protocol
 
 import httpx
 
 from sor_core import __version__
+from sor_core.adapters.pool import (
+    ORDER_KEEPALIVE_S,
+    ConnectionUse,
+    OrderDeparture,
+    StaleConnectionError,
+    TooLateError,
+)
+from sor_core.adapters.pool import make_client as make_client  # noqa: PLC0414 - found here by its users
 from sor_core.clock import Clock
 from sor_core.domain.errors import VenueError, VenueFailure
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 """Largest body read, before and after decompression. The largest honest one, a Binance book of
 5,000 levels a side, has 0.4 MB."""
-
-KEEPALIVE_EXPIRY_S = 60.0
-"""How long an idle connection is kept. httpx's own 5 s would open a new one, with a TLS handshake
-of two round trips, for nearly every decision; venues close theirs after about a minute or more."""
-
-ORDER_KEEPALIVE_S = 5.0
-"""How long an idle connection may be and still carry an order. See `VenueHttp.send_once`."""
 
 _REQUEST_HEADERS = {
     "user-agent": f"sor_core/{__version__}",
@@ -46,49 +45,6 @@ _LAST_PORT = 65_535
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 
 _CONNECTION_LOST = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
-
-
-@cache
-def tls_context() -> ssl.SSLContext:
-    """Return the process's one TLS context: reading the authorities' certificates takes some 20 ms.
-
-    ``SSL_CERT_FILE`` is honoured, so that a gateway may use a private authority.
-    """
-    return httpx.create_ssl_context()
-
-
-def make_client(*, keepalive_expiry_s: float = KEEPALIVE_EXPIRY_S) -> httpx.AsyncClient:
-    """Make an HTTP client, to be shared by all venues and closed by the caller: one a process.
-
-    HTTP/1.1, for the venues multiplex nothing we need; redirects are not followed, since no venue's
-    API answers with one and a request must reach the host it was meant for. The environment's proxy
-    variables and ``.netrc`` are ignored (`trust_env`): where requests go is decided by
-    ``EXCHANGE_GATEWAY_URL`` and the venues' own addresses alone.
-
-    The trading side has its own, from `make_order_client`.
-    """
-    # httpx writes whole addresses at INFO, and in those of signed questions stands the signature.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    return httpx.AsyncClient(
-        verify=tls_context(),
-        http1=True,
-        http2=False,
-        follow_redirects=False,
-        trust_env=False,
-        limits=httpx.Limits(
-            max_connections=100, max_keepalive_connections=40, keepalive_expiry=keepalive_expiry_s
-        ),
-        timeout=httpx.Timeout(connect=2.0, read=5.0, write=2.0, pool=1.0),
-    )
-
-
-def make_order_client() -> httpx.AsyncClient:
-    """Make the client of the trading side, whose connections are never idle for long.
-
-    Ask a venue's time over it while its book is fetched: the answer is the clock offset that an
-    order needs, and leaves a connection behind that has just been proven.
-    """
-    return make_client(keepalive_expiry_s=ORDER_KEEPALIVE_S)
 
 
 class Gate(Protocol):
@@ -142,60 +98,19 @@ def _usable_address(base_url: str) -> str:
     return base_url.rstrip("/")
 
 
-class _StaleConnectionError(Exception):
-    """A connection was idle too long to carry an order; nothing has been written on it."""
+@dataclass(frozen=True, slots=True)
+class SignedCall:
+    """A request whose bytes are signed: they go out as they stand here. Its repr shows no signature."""
 
-
-class _TooLateError(Exception):
-    """The moment until which the request was allowed to leave has passed; nothing has been written."""
-
-
-class _ConnectionUse:
-    """Watches one exchange through httpcore's trace events, and may end it before its first byte."""
-
-    __slots__ = ("answered", "connecting", "fresh")
-
-    def __init__(self) -> None:
-        self.fresh = False
-        self.connecting = False
-        """Certainly still before the first byte: TCP or TLS are being set up."""
-        self.answered = False
-
-    async def __call__(self, event: str, _info: Mapping[str, Any]) -> None:
-        if event in {"connection.connect_tcp.started", "connection.start_tls.started"}:
-            self.fresh = self.connecting = True
-        elif event in {"connection.connect_tcp.complete", "connection.start_tls.complete"}:
-            self.connecting = False
-        elif event == "http11.send_request_headers.started":
-            self.leave()
-        elif event == "http11.receive_response_headers.complete":
-            self.answered = True
-
-    def leave(self) -> None:
-        """Take note that the next thing to happen is the first byte."""
-
-    @property
-    def was_stale(self) -> bool:
-        """True if a kept-alive connection broke before a byte of the answer came."""
-        return not (self.fresh or self.answered)
-
-
-class _OrderDeparture(_ConnectionUse):
-    """Stops an order that must not leave any more, or not over this connection."""
-
-    __slots__ = ("_clock", "_needs_fresh", "_not_after_ms")
-
-    def __init__(self, clock: Clock, not_after_ms: int | None, *, needs_fresh: bool) -> None:
-        super().__init__()
-        self._clock = clock
-        self._not_after_ms = not_after_ms
-        self._needs_fresh = needs_fresh
-
-    def leave(self) -> None:
-        if self._needs_fresh and not self.fresh:
-            raise _StaleConnectionError
-        if self._not_after_ms is not None and self._clock.now_ms() > self._not_after_ms:
-            raise _TooLateError
+    method: str
+    path: str
+    """Appended to the base address; begins with ``/``."""
+    headers: Mapping[str, str] = field(repr=False)
+    """Beside those every request carries."""
+    query: str = field(default="", repr=False)
+    body: bytes = field(default=b"", repr=False)
+    counted_by: Mapping[str, str | int] = field(default_factory=dict)
+    """Parameters that its cost depends on, for the gate."""
 
 
 class VenueHttp:
@@ -236,7 +151,6 @@ class VenueHttp:
         path: str,
         *,
         params: Mapping[str, str | int] | None = None,
-        query: str = "",
         headers: Mapping[str, str] | None = None,
         timeout_s: float,
     ) -> Answer:
@@ -247,10 +161,7 @@ class VenueHttp:
         path
             Appended to the base address; begins with ``/``.
         params
-            The query, to be encoded here.
-        query
-            The query as it stands, for requests whose bytes are signed: then `params` are only
-            what the gate counts by.
+            The query.
         headers
             Beside those every request carries.
         timeout_s
@@ -264,48 +175,34 @@ class VenueHttp:
             asked for). `NotSentError` with RATE_LIMITED where the gate holds it back.
         """
         self._pass_gate("GET", path, params or {})
-        url = self._url(path, query)
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await self._get_past_stale_connections(
-                    url, None if query else params, headers, timeout_s
-                )
-        except (TimeoutError, httpx.TimeoutException) as cause:
-            self._fail(VenueFailure.TIMEOUT, f"{type(cause).__name__}, given {timeout_s:g} s", cause)
-        except (httpx.RequestError, OSError) as cause:
-            self._fail(VenueFailure.CONNECTION, type(cause).__name__, cause)
+        url = httpx.URL(self._base_url + path, params=params)
+        return await self._ask("GET", url, headers or {}, timeout_s)
+
+    async def ask(self, call: SignedCall, *, timeout_s: float) -> Answer:
+        """Ask a signed question, a GET; otherwise as `get`."""
+        self._pass_gate(call.method, call.path, call.counted_by)
+        return await self._ask(call.method, self._url(call), call.headers, timeout_s)
 
     async def send_once(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: str = "",
-        body: bytes = b"",
-        headers: Mapping[str, str],
-        timeout_s: float,
-        not_after_ms: int | None = None,
-        params: Mapping[str, str | int] | None = None,
+        self, call: SignedCall, *, timeout_s: float, not_after_ms: int | None = None
     ) -> Answer:
         """Send a request AT MOST ONCE, and read the whole answer.
 
         It may go over a kept-alive connection: that saves an order two or three round trips. A dead
-        one would cost more than it saves, an outcome that nobody knows, so connections older than
-        `ORDER_KEEPALIVE_S` are passed over. The pool does so by its own clock, and also drops those
-        that the venue has closed; since that clock may stand still while a Lambda is frozen, none is
-        used either where by wall time nothing was answered for so long. What then still breaks
-        before an answer came is not tried again.
+        one would cost more than it saves, an outcome that nobody knows, so connections idle for
+        longer than `ORDER_KEEPALIVE_S` are passed over. The pool (of `make_order_client`) does so by
+        its own clock, and drops those that the venue has closed; as that clock may stand still while
+        a Lambda is frozen, none is used either where by wall time nothing was answered for so long.
+        What breaks nevertheless before an answer came is not tried again.
 
         Parameters
         ----------
-        method, path, query, body, headers
-            The request, as signed.
+        call
+            The request.
         timeout_s
             For everything together.
         not_after_ms
             By our clock: looked at just before the first byte leaves; past it nothing does.
-        params
-            What the gate counts by.
 
         Raises
         ------
@@ -314,50 +211,49 @@ class VenueHttp:
         VenueError
             As `get`: the request may have arrived.
         """
-        self._pass_gate(method, path, params or {})
-        use = _ConnectionUse()
+        self._pass_gate(call.method, call.path, call.counted_by)
+        needs_fresh = self._clock.now_ms() - self._answered_at_ms > ORDER_KEEPALIVE_S * 1000
         try:
             async with asyncio.timeout(timeout_s):
                 while True:
-                    idle_ms = self._clock.now_ms() - self._answered_at_ms
-                    use = _OrderDeparture(
-                        self._clock, not_after_ms, needs_fresh=idle_ms > ORDER_KEEPALIVE_S * 1000
+                    use = OrderDeparture(self._clock, not_after_ms, needs_fresh=needs_fresh)
+                    request = self._request(
+                        call.method, self._url(call), call.headers, timeout_s, use, call.body
                     )
-                    request = self._request(method, self._url(path, query), headers, timeout_s, use)
-                    request.stream, request.headers["content-length"] = _body(body), str(len(body))
-                    try:
+                    # A stale one was closed with nothing written on it. Each round closes another,
+                    # so that a fresh one comes.
+                    with contextlib.suppress(StaleConnectionError):
                         return await self._exchange(request)
-                    except _StaleConnectionError:
-                        # Nothing was written and the pool has closed it. Each round closes another,
-                        # so a fresh one comes.
-                        continue
-        except _TooLateError as cause:
+        except TooLateError as cause:
             raise NotSentError(self.venue, VenueFailure.TIMEOUT, "too late to send it") from cause
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as cause:
             raise NotSentError(self.venue, VenueFailure.CONNECTION, type(cause).__name__) from cause
         except (TimeoutError, httpx.TimeoutException) as cause:
-            error = NotSentError if use.connecting else VenueError
-            detail = f"{type(cause).__name__}, given {timeout_s:g} s"
-            raise error(self.venue, VenueFailure.TIMEOUT, detail) from cause
+            self._fail(VenueFailure.TIMEOUT, f"{type(cause).__name__}, given {timeout_s:g} s", cause)
         except (httpx.RequestError, OSError) as cause:
             self._fail(VenueFailure.CONNECTION, type(cause).__name__, cause)
 
-    async def _get_past_stale_connections(
-        self,
-        url: str,
-        params: Mapping[str, str | int] | None,
-        headers: Mapping[str, str] | None,
-        timeout_s: float,
+    async def _ask(self, method: str, url: httpx.URL, headers: Mapping[str, str], timeout_s: float) -> Answer:
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._ask_past_stale_connections(method, url, headers, timeout_s)
+        except (TimeoutError, httpx.TimeoutException) as cause:
+            self._fail(VenueFailure.TIMEOUT, f"{type(cause).__name__}, given {timeout_s:g} s", cause)
+        except (httpx.RequestError, OSError) as cause:
+            self._fail(VenueFailure.CONNECTION, type(cause).__name__, cause)
+
+    async def _ask_past_stale_connections(
+        self, method: str, url: httpx.URL, headers: Mapping[str, str], timeout_s: float
     ) -> Answer:
         """Ask again where a kept-alive connection turns out dead before any answer.
 
         A venue may close an idle connection in the moment we use it, and a Lambda that was frozen
-        wakes with nothing but dead ones. To GET again is safe. Each round takes a dead connection
+        wakes with nothing but dead ones. To ask again is safe. Each round takes a dead connection
         out of the pool and a connection opened for us is never tried twice, so this ends.
         """
         while True:
-            use = _ConnectionUse()
-            request = self._request("GET", url, headers or {}, timeout_s, use, params)
+            use = ConnectionUse()
+            request = self._request(method, url, headers, timeout_s, use)
             try:
                 return await self._exchange(request)
             except _CONNECTION_LOST:
@@ -374,22 +270,24 @@ class VenueHttp:
                 retry_after_s=wait_s,
             )
 
-    def _url(self, path: str, query: str) -> str:
-        return f"{self._base_url}{path}?{query}" if query else self._base_url + path
+    def _url(self, call: SignedCall) -> httpx.URL:
+        return httpx.URL(
+            f"{self._base_url}{call.path}?{call.query}" if call.query else self._base_url + call.path
+        )
 
     def _request(
         self,
         method: str,
-        url: str,
+        url: httpx.URL,
         headers: Mapping[str, str],
         timeout_s: float,
-        use: _ConnectionUse,
-        params: Mapping[str, str | int] | None = None,
+        use: ConnectionUse,
+        body: bytes = b"",
     ) -> httpx.Request:
         return self._client.build_request(
             method,
             url,
-            params=params,
+            content=body or None,
             headers={**_REQUEST_HEADERS, **headers},
             # A TCP connect and a TLS handshake may each take half the time. If the end of all
             # time came in a handshake, httpcore would leave its socket to the garbage collector.
@@ -404,13 +302,17 @@ class VenueHttp:
             body = await self._read_body(response)
         finally:
             await response.aclose()
-        return Answer(
+        answer = Answer(
             status=response.status_code,
             headers=response.headers,
             body=body,
             received_at_ms=self._clock.now_ms(),
             latency_ms=self._clock.monotonic_ms() - started_ms,
         )
+        self._answered_at_ms = answer.received_at_ms
+        if self._gate is not None:
+            self._gate.learn(answer)
+        return answer
 
     async def _read_body(self, response: httpx.Response) -> bytes:
         """Read and decompress, never holding more than the cap and one chunk.

@@ -9,10 +9,14 @@ import httpx
 
 from sor_core.adapters.http import VenueHttp
 from sor_core.adapters.venues.binance import facts as binance
+from sor_core.adapters.venues.binance import limits as binance_limits
 from sor_core.adapters.venues.binance.market_data import BinanceMarketData
+from sor_core.adapters.venues.budget import Purpose, Rules, VenueBudget
 from sor_core.adapters.venues.coinbase import facts as coinbase
+from sor_core.adapters.venues.coinbase import limits as coinbase_limits
 from sor_core.adapters.venues.coinbase.market_data import CoinbaseMarketData
 from sor_core.adapters.venues.kraken import facts as kraken
+from sor_core.adapters.venues.kraken import limits as kraken_limits
 from sor_core.adapters.venues.kraken.market_data import KrakenMarketData
 from sor_core.clock import Clock
 from sor_core.ports import VenueMarketData
@@ -20,16 +24,17 @@ from sor_core.ports import VenueMarketData
 
 @dataclass(frozen=True, slots=True)
 class VenueEntry:
-    """One venue: how its adapter is made, and its own address."""
+    """One venue: how its adapter is made, its own address, and how it counts requests."""
 
     market_data: Callable[[VenueHttp], VenueMarketData]
     base_url: str
+    rules: Rules
 
 
 VENUES: Mapping[str, VenueEntry] = {
-    binance.VENUE: VenueEntry(BinanceMarketData, binance.BASE_URL),
-    coinbase.VENUE: VenueEntry(CoinbaseMarketData, coinbase.BASE_URL),
-    kraken.VENUE: VenueEntry(KrakenMarketData, kraken.BASE_URL),
+    binance.VENUE: VenueEntry(BinanceMarketData, binance.BASE_URL, binance_limits.RULES),
+    coinbase.VENUE: VenueEntry(CoinbaseMarketData, coinbase.BASE_URL, coinbase_limits.RULES),
+    kraken.VENUE: VenueEntry(KrakenMarketData, kraken.BASE_URL, kraken_limits.RULES),
 }
 """In the order in which equals are preferred."""
 
@@ -73,8 +78,25 @@ def base_url(name: str, gateway_url: str = "", override: str = "") -> str:
     return f"{gateway_url.rstrip('/')}/{name}" if gateway_url else own
 
 
+def budget(name: str, clock: Clock) -> VenueBudget:
+    """Make a venue's budget of requests, to be shared by its market data and its trading side."""
+    return VenueBudget(VENUES[name].rules, clock)
+
+
 def market_data(
-    name: str, client: httpx.AsyncClient, clock: Clock, *, gateway_url: str = "", override: str = ""
+    name: str,
+    client: httpx.AsyncClient,
+    clock: Clock,
+    *,
+    gateway_url: str = "",
+    override: str = "",
+    budget: VenueBudget | None = None,
 ) -> VenueMarketData:
-    """Make the adapter of a venue; no request is sent. See `base_url` for the last two."""
-    return VENUES[name].market_data(VenueHttp(client, name, base_url(name, gateway_url, override), clock))
+    """Make the adapter of a venue; no request is sent.
+
+    See `base_url` for the two addresses. With a budget it asks nothing that would leave orders short.
+    """
+    gate = None if budget is None else budget.gate(Purpose.MARKET_DATA)
+    return VENUES[name].market_data(
+        VenueHttp(client, name, base_url(name, gateway_url, override), clock, gate)
+    )

@@ -1,7 +1,8 @@
 """What Binance's documentation says, each fact once.
 
 Sources are pages of Binance's "Spot REST API" documentation: *General API Information*, *Market
-Data endpoints*, *Filters*, *Errors*, *LIMITS*, *ENUM definitions*.
+Data endpoints*, *Trading endpoints*, *Account endpoints*, *Request security*, *Filters*, *Errors*,
+*LIMITS*, *ENUM definitions*. What codes mean for an order stands in `answers`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from decimal import Decimal
 
 from sor_core.domain.errors import VenueFailure
 from sor_core.domain.instrument import FeeRates, TradingStatus
+from sor_core.domain.trading import OrderState
 
 VENUE = "binance"
 
@@ -62,3 +64,46 @@ CODE_FAILURES: Mapping[int, VenueFailure] = {
 HTTP_FAILURES: Mapping[int, VenueFailure] = {}
 """General API Information, HTTP Return Codes: 403 firewall, 418 banned after 429, 429 limit, 5XX
 internal; 451 restricted location. They mean what they mean everywhere (see `wire`)."""
+
+# The trading side
+
+ORDER_PATH = "/api/v3/order"
+OPEN_ORDERS_PATH = "/api/v3/openOrders"
+ALL_ORDERS_PATH = "/api/v3/allOrders"
+MY_TRADES_PATH = "/api/v3/myTrades"
+ACCOUNT_PATH = "/api/v3/account"
+COMMISSION_PATH = "/api/v3/account/commission"
+
+KEY_HEADER = "x-mbx-apikey"
+"""Request security: the API key; the signature is a parameter."""
+
+WINDOW_MS = 2000
+"""``recvWindow`` sent with everything: a request that arrives later is refused, and is checked again
+before the matching engine (Request security, Timing security; 5000 without it, 60000 at most). It is
+the fence of an order, so it is short."""
+
+SELF_TRADE_PREVENTION = "EXPIRE_TAKER"
+"""Self Trade Prevention FAQ: of two orders of the account that would meet, the new one goes. Orders
+that rest are never touched by one that comes."""
+
+RESPONSE_TYPE = "FULL"
+"""New order, ``newOrderRespType``: with the fills and their commissions."""
+
+PAGE = 1000
+"""Account trade list and All orders: the most rows an answer has."""
+
+HISTORY_MS = 86_400_000
+"""The same: ``startTime`` and ``endTime`` are a day apart at most."""
+
+ORDER_STATES: Mapping[str, OrderState] = {
+    "NEW": OrderState.OPEN,
+    "PENDING_NEW": OrderState.PENDING,
+    "PARTIALLY_FILLED": OrderState.PARTIALLY_FILLED,
+    "FILLED": OrderState.FILLED,
+    "CANCELED": OrderState.CANCELLED,
+    "PENDING_CANCEL": OrderState.OPEN,
+    "REJECTED": OrderState.REJECTED,
+    "EXPIRED": OrderState.EXPIRED,
+    "EXPIRED_IN_MATCH": OrderState.EXPIRED,
+}
+"""ENUM definitions, Order status. A word that is not listed here makes an answer unusable."""

@@ -1,7 +1,9 @@
 """What Coinbase's documentation says, each fact once.
 
 Sources are pages of the "Coinbase Advanced Trade API" documentation: *Get Public Product Book*,
-*Get Public Product*, *Get Server Time*, *REST API Rate Limits*.
+*Get Public Product*, *Get Server Time*, *Create Order*, *Get Order*, *List Orders*, *List Fills*,
+*Cancel Orders*, *List Accounts*, *Get Transaction Summary*, *API Key Authentication*, *REST API Rate
+Limits*. What codes mean for an order stands in `answers`.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from decimal import Decimal
 
 from sor_core.domain.errors import VenueFailure
 from sor_core.domain.instrument import FeeRates
+from sor_core.domain.trading import OrderState
 
 VENUE = "coinbase"
 
@@ -49,3 +52,55 @@ required" as ``error_details``: 404 NOT_FOUND, formerly 400 INVALID_ARGUMENT."""
 
 RATE_LIMIT_ERROR_ID = "rate_limit_exceeded"
 """``errors[].id`` of the older envelope, with status 429."""
+
+# The trading side
+
+ORDERS_PATH = f"{_PREFIX}/orders"
+ORDER_PATH = f"{_PREFIX}/orders/historical"
+"""With ``/`` and Coinbase's id of an order: that order."""
+ORDER_LIST_PATH = f"{_PREFIX}/orders/historical/batch"
+FILLS_PATH = f"{_PREFIX}/orders/historical/fills"
+CANCEL_PATH = f"{_PREFIX}/orders/batch_cancel"
+ACCOUNTS_PATH = f"{_PREFIX}/accounts"
+FEES_PATH = f"{_PREFIX}/transaction_summary"
+
+AUDIENCE = "api.coinbase.com"
+"""API Key Authentication: what a token names in ``uri``, whatever gateway the request passes."""
+
+ISSUER = "cdp"
+"""The same: ``iss``."""
+
+TOKEN_LIFE_MS = 60_000
+"""How long the token of a question lives. Coinbase allows 120 s (API Key Authentication)."""
+
+WINDOW_MS = 10_000
+"""How long the token of an order lives: the only fence that an order has here, so it is short."""
+
+SELF_TRADE_PREVENTION_ID = "5e1f7a0e-50c1-4a5e-8b1d-5e1f7a0e50c1"
+"""Create Order, ``self_trade_prevention_id``: orders of one id do not meet. Ours share this one."""
+
+HISTORY_MARGIN_MS = 60_000
+"""How much earlier than its order was sent a look through history begins."""
+
+LIST_PAGE = 250
+FILLS_PAGE = 1000
+MOST_PAGES = 20
+"""How many pages of a list are read before it counts as not read at all."""
+
+ORDER_STATES: Mapping[str, OrderState] = {
+    "PENDING": OrderState.PENDING,
+    "QUEUED": OrderState.PENDING,
+    "OPEN": OrderState.OPEN,
+    "CANCEL_QUEUED": OrderState.OPEN,
+    "EDIT_QUEUED": OrderState.OPEN,
+    "FILLED": OrderState.FILLED,
+    "CANCELLED": OrderState.CANCELLED,
+    "EXPIRED": OrderState.EXPIRED,
+    "FAILED": OrderState.REJECTED,
+}
+"""Get Order, ``status``. UNKNOWN_ORDER_STATUS, and what is not listed here, make an answer unusable."""
+
+NOT_FOUND = "NOT_FOUND"
+UNKNOWN_ORDER_HINT = "order"
+"""Get Order: an id that is not known is refused with 404, NOT_FOUND as ``error`` and a text about the
+order as ``error_details``."""

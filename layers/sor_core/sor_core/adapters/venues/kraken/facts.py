@@ -1,7 +1,10 @@
 """What Kraken's documentation says, each fact once.
 
 Sources are pages of the "Kraken Spot REST API" documentation: *Get Order Book*, *Get Tradable Asset
-Pairs*, *Get Server Time*, *Get System Status*, *Spot Errors*, *Spot REST rate limits*, *Asset names*.
+Pairs*, *Get Server Time*, *Get System Status*, *Add Order*, *Cancel Order*, *Get Open Orders*, *Get
+Closed Orders*, *Query Orders Info*, *Get Trades History*, *Query Trades Info*, *Get Extended Balance*,
+*Get Trade Volume*, *Spot REST Authentication*, *Spot Errors*, *Spot REST rate limits*, *Asset names*.
+What errors mean for an order stands in `answers`.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from decimal import Decimal
 
 from sor_core.domain.errors import VenueFailure
 from sor_core.domain.instrument import FeeRates, TradingStatus
+from sor_core.domain.trading import OrderState
 from sor_core.ports import SystemStatus
 
 VENUE = "kraken"
@@ -87,3 +91,55 @@ WARNING = "W"
 
 HTTP_FAILURES: Mapping[int, VenueFailure] = {}
 """None beside the common ones (see `wire`): Kraken's own errors come with status 200."""
+
+# The trading side
+
+ADD_ORDER_PATH = "/0/private/AddOrder"
+CANCEL_ORDER_PATH = "/0/private/CancelOrder"
+OPEN_ORDERS_PATH = "/0/private/OpenOrders"
+CLOSED_ORDERS_PATH = "/0/private/ClosedOrders"
+QUERY_ORDERS_PATH = "/0/private/QueryOrders"
+TRADES_HISTORY_PATH = "/0/private/TradesHistory"
+QUERY_TRADES_PATH = "/0/private/QueryTrades"
+BALANCE_PATH = "/0/private/BalanceEx"
+FEES_PATH = "/0/private/TradeVolume"
+
+KEY_HEADER = "api-key"
+SIGNATURE_HEADER = "api-sign"
+"""Spot REST Authentication. The nonce is the first parameter of the form."""
+
+WINDOW_MS = 5000
+"""How far ahead an order's ``deadline`` lies, after which the matching engine refuses it (Add Order: 2
+s to 60 s). It is the fence of an order, so it is short; Kraken's clock is known to half a second."""
+
+SELF_TRADE_PREVENTION = "cancel-newest"
+"""Add Order, ``stptype``: of two orders of the account that would meet, the new one goes."""
+
+FEE_IN_QUOTE = "fciq"
+FEE_IN_BASE = "fcib"
+POST_FLAG = "post"
+BY_QUOTE_FLAG = "viqc"
+"""Add Order, ``oflags``. Without a flag the fee is taken in base asset when selling, in quote asset
+when buying; `FEE_IN_QUOTE` is sent with every order. `BY_QUOTE_FLAG`: market orders that buy only."""
+
+PAGE = 50
+"""Closed orders and trades history: rows of an answer."""
+MOST_PAGES = 20
+"""How many pages of a list are read before it counts as not read at all."""
+MOST_IDS = 20
+"""Query Orders Info and Query Trades Info: the most ids in a request."""
+
+HISTORY_MARGIN_MS = 60_000
+"""How much earlier than its order was sent a look through history begins (``start`` is exclusive)."""
+
+NONCE_TRIES = 3
+"""How often a question is asked whose nonce was overtaken by another's. An order never is."""
+
+ORDER_STATES: Mapping[str, OrderState] = {
+    "pending": OrderState.PENDING,
+    "open": OrderState.OPEN,
+    "closed": OrderState.FILLED,
+    "canceled": OrderState.CANCELLED,
+    "expired": OrderState.EXPIRED,
+}
+"""Query Orders Info, ``status``. A word that is not listed here makes an answer unusable."""

@@ -32,3 +32,19 @@ def venue_symbol(symbol: Symbol) -> str:
 def common_symbol(base_asset: str, quote_asset: str) -> Symbol:
     """Give the symbol of a market by Kraken's names of its assets."""
     return Symbol(common_asset(base_asset), common_asset(quote_asset))
+
+
+def names(pair: str, symbol: Symbol) -> bool:
+    """Say whether a pair's name, in any of Kraken's forms, can be this symbol's.
+
+    ``XBTUSD``, ``XXBTZUSD`` and ``XBT/USD`` are all BTC/USD, and so is ``BTCUSD``.
+    """
+    return pair.replace("/", "") in {
+        base + quote for base in _asset_names(symbol.base) for quote in _asset_names(symbol.quote)
+    }
+
+
+def _asset_names(asset: str) -> frozenset[str]:
+    short = venue_asset(asset)
+    legacy = {letter + short for letter in "XZ"} & facts.LEGACY_ASSETS
+    return frozenset({asset, short, *legacy})

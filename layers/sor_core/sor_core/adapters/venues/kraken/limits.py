@@ -1,0 +1,72 @@
+"""How Kraken counts requests (*Spot REST rate limits*, *Spot trading rate limits*).
+
+Its headers tell nothing, so its counters are modelled, with the sizes of the lowest tier; its
+refusals say that a counter is at its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sor_core.adapters.http import Answer
+from sor_core.adapters.venues import wire
+from sor_core.adapters.venues.budget import Bucket, Params, Rules
+from sor_core.adapters.venues.kraken import facts
+
+PUBLIC = "public"
+PRIVATE = "private"
+ENGINE = "engine"
+"""One for each pair: ``engine:XBTUSD``."""
+
+LIMITS = {
+    PUBLIC: Bucket(15, drained_per_s=1.0),
+    PRIVATE: Bucket(15, drained_per_s=0.33),
+    ENGINE: Bucket(60, drained_per_s=1.0),
+}
+"""Of an address about one request a second (the burst is not published); of a key at the tier
+"Starter" 15, drained at 0.33 a second; of a pair 60, drained at 1 a second."""
+
+_LEDGER_PATHS = frozenset({facts.CLOSED_ORDERS_PATH, facts.TRADES_HISTORY_PATH, facts.QUERY_TRADES_PATH})
+_CANCEL_COST = 8
+"""A cancel within five seconds of its order; an older order's costs less."""
+_AWAY_S = 5.0
+"""How long to stay away where it is not told."""
+_THROTTLED = facts.THROTTLED_UNTIL.rstrip(":").encode()
+
+
+def costs(method: str, path: str, params: Params) -> Mapping[str, float]:  # noqa: ARG001 - Kraken's go by path
+    """What a request costs; orders and cancels are counted by pair only."""
+    engine = f"{ENGINE}:{params.get('pair', '')}"
+    if path == facts.ADD_ORDER_PATH:
+        return {engine: 1}
+    if path == facts.CANCEL_ORDER_PATH:
+        return {engine: _CANCEL_COST}
+    if path.startswith("/0/private/"):
+        return {PRIVATE: 2 if path in _LEDGER_PATHS else 1}
+    return {PUBLIC: 1}
+
+
+def observe(answer: Answer) -> Mapping[str, float]:
+    """Read a refusal as a full counter. Which pair's engine is full it does not say."""
+    head = answer.body[:200]
+    # Both the public and the private side say so; the one that was not full will have to wait too.
+    if b"EAPI:Rate limit exceeded" in head or b"EGeneral:Too many requests" in head:
+        return {PRIVATE: LIMITS[PRIVATE].capacity, PUBLIC: LIMITS[PUBLIC].capacity}
+    return {}
+
+
+def away_s(answer: Answer) -> float:
+    """How long to stay away: when throttled, and after 429."""
+    if answer.status == 429 or _THROTTLED in answer.body[:200]:  # noqa: PLR2004 - HTTP's own
+        told_s = wire.retry_after_s(answer.headers)
+        return _AWAY_S if told_s is None else told_s
+    return 0.0
+
+
+RULES = Rules(
+    LIMITS,
+    costs,
+    observe,
+    away_s,
+    order_calls=frozenset({("POST", facts.ADD_ORDER_PATH), ("POST", facts.CANCEL_ORDER_PATH)}),
+)
