@@ -168,7 +168,7 @@ async def test_post_only_is_refused_where_it_would_trade(desk: Desk) -> None:
     got = await desk.place(placement(desk.name, "0.5", "60000", kind=OrderKind.POST_ONLY))
     assert isinstance(got, Rejected)
     assert got.reason is RejectReason.POST_ONLY_WOULD_CROSS
-    assert not got.replay_explainable
+    assert got.replay_explainable, "the market moves between two copies"
     assert desk.true_fills() == []
 
 
@@ -183,6 +183,11 @@ async def test_market_orders(desk: Desk) -> None:
     )
     assert order.limit_price is None
     by_quote = placement(desk.name, None, None, kind=OrderKind.MARKET, quote_size="600")
+    if desk.name == "kraken":
+        now_ms = desk.venue_clock.now_ms()
+        refused = desk.trading.prepare(by_quote, await desk.instrument(), venue_now_ms=now_ms)
+        assert isinstance(refused, Refusal)
+        return
     assert isinstance(await desk.place(by_quote), Placed)
     order = await desk.settled(desk.ref(by_quote))
     # Coinbase takes its fee out of the budget.

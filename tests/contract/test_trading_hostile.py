@@ -257,6 +257,7 @@ HONEST: dict[str, Any] = {
         "origQty": "0.5",
         "price": "60000",
         "executedQty": "0",
+        "cummulativeQuoteQty": "0",
         "fills": [],
     },
     "coinbase": lambda cid: {

@@ -28,7 +28,7 @@ async def test_a_wrong_secret(desk: Desk) -> None:
     desk.credentials.keys[desk.name, KeyUse.TRADE] = (api_key, other.json()[desk.name]["api_secret"])
     got = await desk.send(request)
     assert isinstance(got, Rejected)
-    assert (got.reason, got.replay_explainable) == (R.AUTH, False)
+    assert (got.reason, got.replay_explainable) == (R.AUTH, True)
     assert secret not in repr(got)
     assert [credentials.api_key for credentials in desk.credentials.refusals] == [api_key]
 

@@ -36,6 +36,7 @@ CODES: dict[RejectReason | UnknownWhy, list[int]] = {
 }
 TEXTS: dict[RejectReason | UnknownWhy, list[str]] = {
     R.DUPLICATE_ID: ["Duplicate order sent."],
+    R.OTHER: ["Filter failure: PERCENT_PRICE"],
     R.HALTED: [
         "Market is closed.",
         "Rest API trading is not enabled.",
@@ -49,7 +50,7 @@ TEXTS: dict[RejectReason | UnknownWhy, list[str]] = {
         "Filter failure: MIN_NOTIONAL",
         "Filter failure: NOTIONAL",
     ],
-    R.FILTER_PRICE: ["Filter failure: PRICE_FILTER", "Filter failure: PERCENT_PRICE"],
+    R.FILTER_PRICE: ["Filter failure: PRICE_FILTER"],
     R.FILTER_SIZE: ["Filter failure: LOT_SIZE", "Filter failure: MARKET_LOT_SIZE"],
     R.TOO_MANY_ORDERS: [
         f"Filter failure: {name}"

@@ -143,11 +143,18 @@ def test_what_a_hidden_replay_would_explain() -> None:
         (-2010, "Account has insufficient balance for requested action."),
         (-2010, "something new"),
         (-1013, "Filter failure: MAX_POSITION"),
+        (-1013, "Filter failure: PERCENT_PRICE"),
+        (-2015, ""),
+        (-1003, ""),
     ):
         got = said(code, text)
         assert isinstance(got, Rejected)
         assert got.replay_explainable
-    for code, text in ((-1013, "Filter failure: LOT_SIZE"), (-2015, ""), (-1003, ""), (-1121, "")):
+    for code, text in (
+        (-1013, "Filter failure: LOT_SIZE"),
+        (-1013, "Filter failure: PRICE_FILTER"),
+        (-1121, ""),
+    ):
         got = said(code, text)
         assert isinstance(got, Rejected)
         assert not got.replay_explainable
@@ -228,10 +235,24 @@ def test_a_filled_order() -> None:
     ],
 )
 def test_states(status: str, filled: str, state: OrderState) -> None:
-    got = outcome(status=status, executedQty=filled, fills=[])
+    quote = "0" if filled == "0" else "30000"
+    got = outcome(status=status, executedQty=filled, cummulativeQuoteQty=quote, fills=[])
     assert isinstance(got, Placed)
     assert got.order.state is state
     assert got.order.fees == ({} if filled == "0" else None), "fees count only with all their fills"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"executedQty": None},
+        {"cummulativeQuoteQty": None},
+        {"executedQty": "0"},
+        {"cummulativeQuoteQty": "0"},
+    ],
+)
+def test_that_nothing_is_filled_must_be_told(changes: dict[str, Any]) -> None:
+    assert isinstance(outcome(status="EXPIRED", fills=None, **changes), Unknown)
 
 
 def test_an_acknowledgement_tells_no_amounts() -> None:

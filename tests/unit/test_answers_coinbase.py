@@ -185,7 +185,9 @@ def test_a_failure_without_a_reason_leaves_it_open() -> None:
 
 def test_a_listed_word_beside_one_that_is_not() -> None:
     got = outcome(failed(error="A_NEW_ONE", preview_failure_reason="PREVIEW_INSUFFICIENT_FUND"))
-    assert got == Rejected(R.INSUFFICIENT_BALANCE, "PREVIEW_INSUFFICIENT_FUND", "why")
+    assert got == Unknown(U.UNEXPECTED_CODE, "why", "A_NEW_ONE")
+    got = outcome(failed(error="INVALID_REQUEST", new_order_failure_reason="RISK_PROXY_FAILURE"))
+    assert isinstance(got, Unknown)
 
 
 @needs_samples

@@ -165,8 +165,9 @@ def test_no_error_makes_a_5xx_definite(error: str, meaning: RejectReason | Unkno
         ("EService:Deadline elapsed", True),
         ("EOrder:Orders limit exceeded", True),
         ("EOrder:Order minimum not met", False),
-        ("EGeneral:Permission denied", False),
-        ("EOrder:Rate limit exceeded", False),
+        ("EGeneral:Permission denied", True),
+        ("EOrder:Rate limit exceeded", True),
+        ("EGeneral:Invalid arguments", False),
     ],
 )
 def test_what_a_hidden_replay_would_explain(error: str, *, explained: bool) -> None:

@@ -243,11 +243,3 @@ def test_requests(kind: OrderKind, terms: dict[str, str]) -> None:
 
 def test_market_orders() -> None:
     assert body_of(OrderKind.MARKET) == {**COMMON, "ordertype": "market"}
-    by_quote = body_of(OrderKind.MARKET, Side.BUY, size=None, quote_size=Decimal("1E+3"))
-    assert by_quote == {
-        **COMMON,
-        "ordertype": "market",
-        "type": "buy",
-        "volume": "1000",
-        "oflags": "fciq,viqc",
-    }

@@ -223,7 +223,7 @@ def test_orders_that_agree() -> None:
         order(client_order_id=None, size=None, limit_price=None),
         order(fills=(fill("1"), fill("0.5"))),
         order(fills=(fill("1"),)),
-        order(state=OrderState.CANCELLED, filled_size=Decimal(0)),
+        order(state=OrderState.CANCELLED, filled_size=Decimal(0), quote_filled=Decimal(0)),
         order(state=OrderState.PENDING, filled_size=Decimal(0)),
     ):
         assert mismatch(placement(), agreeing) is None
@@ -282,14 +282,12 @@ def test_market_orders_are_compared_without_a_price() -> None:
 
 
 def test_what_a_hidden_replay_would_explain() -> None:
-    """What the first copy used up or made, and nothing else."""
-    assert {reason for reason in RejectReason if reason.replay_explainable} == {
-        RejectReason.INSUFFICIENT_BALANCE,
-        RejectReason.DUPLICATE_ID,
-        RejectReason.NONCE,
-        RejectReason.TIMESTAMP,
-        RejectReason.DEADLINE_ELAPSED,
-        RejectReason.NO_LIQUIDITY,
-        RejectReason.TOO_MANY_ORDERS,
-        RejectReason.OTHER,
+    """Everything but what the order's own words decide."""
+    assert {reason for reason in RejectReason if not reason.replay_explainable} == {
+        RejectReason.FILTER_SIZE,
+        RejectReason.FILTER_PRICE,
+        RejectReason.FILTER_NOTIONAL,
+        RejectReason.UNKNOWN_SYMBOL,
+        RejectReason.INVALID_REQUEST,
+        RejectReason.NOT_SENT,
     }

@@ -37,6 +37,9 @@ class _Stored(msgspec.Struct):
     id: str = ""
     private_key: str = msgspec.field(name="privateKey", default="")
 
+    def __repr__(self) -> str:
+        return "_Stored(...)"
+
 
 _STORED = msgspec.json.Decoder(_Stored)
 

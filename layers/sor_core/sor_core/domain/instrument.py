@@ -75,4 +75,4 @@ class FeeRates:
     taker_fee_bps: Decimal
     maker_fee_bps: Decimal
     source: str
-    """``default`` (the venue's published entry tier), ``configured``, or ``account`` (the venue's own word)."""
+    """``default`` (the published entry tier), ``configured``, or ``account`` (as the venue says)."""

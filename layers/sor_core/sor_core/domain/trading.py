@@ -57,7 +57,7 @@ class RejectReason(StrEnum):
     PERMISSION = "permission"
     """The key, or the account, may not do this."""
     RATE_LIMITED = "rate_limited"
-    """Too many requests; also where our own budget held it back."""
+    """Too many requests, as the venue counts."""
     OVERLOADED = "overloaded"
     """The venue sheds load and says that it did nothing."""
     BLOCKED = "blocked"
@@ -83,8 +83,9 @@ class RejectReason(StrEnum):
         """Whether the venue would say this of the second copy of an order that it took.
 
         A proxy or a network on the way may repeat a request unseen and pass on the second answer. A
-        refusal that depends on what the first copy used up or made is then no proof that nothing
-        was placed: it counts only once a query confirms it.
+        refusal that depends on anything but the order's own words (what the first copy used up or
+        made, the time, the market, the key's use) is then no proof that nothing was placed: it
+        counts only once a query confirms it.
         """
         return self in _EXPLAINED_BY_REPLAY
 
@@ -92,7 +93,14 @@ class RejectReason(StrEnum):
 _EXPLAINED_BY_REPLAY = frozenset(
     {
         RejectReason.INSUFFICIENT_BALANCE,
+        RejectReason.HALTED,
+        RejectReason.AUTH,  # a token used, or run out, before its second copy came
+        RejectReason.PERMISSION,
+        RejectReason.RATE_LIMITED,
+        RejectReason.OVERLOADED,
+        RejectReason.BLOCKED,
         RejectReason.DUPLICATE_ID,
+        RejectReason.POST_ONLY_WOULD_CROSS,
         RejectReason.NO_LIQUIDITY,
         RejectReason.DEADLINE_ELAPSED,
         RejectReason.TIMESTAMP,
@@ -366,6 +374,8 @@ def inconsistency(order: VenueOrder) -> str | None:
         return "more filled than ordered"
     if order.fills is not None and sum_of_fills(order.fills) > order.filled_size:
         return "fills that add up to more than is filled"
+    if order.state is not OrderState.PENDING and bool(order.filled_size) != bool(order.quote_filled):
+        return "base filled without quote, or quote without base"
     if order.state is OrderState.FILLED and not order.filled_size:
         return "filled without a fill"
     if order.state is OrderState.FILLED and order.size is not None and order.filled_size < order.size:

@@ -119,9 +119,7 @@ def unknown(error: VenueError) -> Unknown:
 def failed(error: VenueError) -> Rejected | Unknown:
     """Say what a failed exchange means for an order: a definite no only where no byte left."""
     if isinstance(error, NotSentError):
-        limited = error.failure is VenueFailure.RATE_LIMITED
-        reason = RejectReason.RATE_LIMITED if limited else RejectReason.NOT_SENT
-        return Rejected(reason, "", error.detail, error.retry_after_s)
+        return Rejected(RejectReason.NOT_SENT, "", error.detail, error.retry_after_s)
     return unknown(error)
 
 

@@ -67,8 +67,9 @@ _FILTER_FAILURE = "Filter failure: "
 
 FILTERS: Mapping[str, Meaning] = {
     "PRICE_FILTER": R.FILTER_PRICE,
-    "PERCENT_PRICE": R.FILTER_PRICE,
-    "PERCENT_PRICE_BY_SIDE": R.FILTER_PRICE,
+    # How far from the market: it moves between two copies of an order, so no mere matter of form.
+    "PERCENT_PRICE": R.OTHER,
+    "PERCENT_PRICE_BY_SIDE": R.OTHER,
     "LOT_SIZE": R.FILTER_SIZE,
     "MARKET_LOT_SIZE": R.FILTER_SIZE,
     "MIN_NOTIONAL": R.FILTER_NOTIONAL,

@@ -47,9 +47,9 @@ class _Order(msgspec.Struct, rename="camel"):
     type: str = ""
     price: str = "0"
     orig_qty: str = "0"
-    executed_qty: str = "0"
+    executed_qty: str | None = None
     orig_quote_order_qty: str = "0"
-    quote_filled: str = msgspec.field(name="cummulativeQuoteQty", default="0")
+    quote_filled: str | None = msgspec.field(name="cummulativeQuoteQty", default=None)
     transact_time: int | None = None
     time: int | None = None
     update_time: int | None = None
@@ -214,9 +214,12 @@ def _order(told: _Order, symbol: Symbol, side: Side | None) -> VenueOrder:
     state = facts.ORDER_STATES.get(told.status) if told.status else OrderState.PENDING
     if side is None or state is None:
         raise wire.malformed(facts.VENUE, "an order whose side or status is not documented")
+    if told.status and (told.executed_qty is None or told.quote_filled is None):
+        # Nothing filled is a claim that quantity elsewhere is risked on: it must be made.
+        raise wire.malformed(facts.VENUE, "an order that does not tell how much of it is filled")
     filled, quote_filled = (
-        wire.number(facts.VENUE, "executedQty", told.executed_qty),
-        wire.number(facts.VENUE, "cummulativeQuoteQty", told.quote_filled),
+        wire.number(facts.VENUE, "executedQty", told.executed_qty or "0"),
+        wire.number(facts.VENUE, "cummulativeQuoteQty", told.quote_filled or "0"),
     )
     if state is OrderState.OPEN and filled:
         state = OrderState.PARTIALLY_FILLED

@@ -95,7 +95,7 @@ failed, not a check that did."""
 
 ERRORS: Mapping[str, Meaning] = {
     "INVALID_ARGUMENT": R.INVALID_REQUEST,
-    "FAILED_PRECONDITION": R.INVALID_REQUEST,
+    "FAILED_PRECONDITION": R.OTHER,
     "OUT_OF_RANGE": R.INVALID_REQUEST,
     "UNIMPLEMENTED": R.INVALID_REQUEST,
     "UNAUTHENTICATED": R.AUTH,
@@ -197,7 +197,8 @@ def read_place(answer: Answer, placement: Placement) -> VenueOrder | Rejected | 
         return Unknown(U.CONTRADICTORY, "no success, and the id of an order")
     if not reasons:
         return Unknown(U.VENUE_UNSURE, "no success, for an unknown reason")
-    reason = next((each for each in reasons if meaning(each) is not U.UNEXPECTED_CODE), reasons[0])
+    # One that leaves it open goes before one that denies it.
+    reason = next((each for each in reasons if isinstance(meaning(each), UnknownWhy)), reasons[0])
     text = created.error_response.message if created.error_response is not None else ""
     return refused(meaning(reason), reason, text or "", answer)
 
@@ -227,6 +228,7 @@ def query_refusal(answer: Answer, failure: VenueError) -> NotFoundNow | Unknown:
         and error is not None
         and error.error == facts.NOT_FOUND
         and facts.UNKNOWN_ORDER_HINT in (error.error_details or "").lower()
+        and "/" not in (error.error_details or "")  # a gateway that repeats the path it did not find
     ):
         return NotFoundNow()
     return unknown(failure)

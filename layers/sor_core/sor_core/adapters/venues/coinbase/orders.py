@@ -35,8 +35,9 @@ class _Order(msgspec.Struct):
     status: str
     client_order_id: str
     order_configuration: dict[str, dict[str, Any] | None] = {}
-    filled_size: str | None = "0"
-    filled_value: str | None = "0"
+    filled_size: str | None = None
+    filled_value: str | None = None
+    number_of_fills: str | None = None
     average_filled_price: str | None = "0"
     total_fees: str | None = "0"
     created_time: str | None = None
@@ -114,7 +115,7 @@ def parse_order(body: bytes, symbol: Symbol) -> VenueOrder:
 def parse_orders(body: bytes, symbol: Symbol) -> tuple[list[VenueOrder], str]:
     """Read a page of *List Orders* of one product, and the cursor of the next, empty at the end."""
     page = wire.decode(facts.VENUE, _ORDERS, body)
-    return [_order(order, symbol) for order in page.orders], (page.cursor or "") if page.has_next else ""
+    return [_order(order, symbol) for order in page.orders], _next(page)
 
 
 def parse_fills(body: bytes, symbol: Symbol) -> tuple[list[Fill], str]:
@@ -135,7 +136,14 @@ def parse_balances(body: bytes) -> tuple[dict[str, Balance], str]:
         if account.active:
             asset = symbols.common_asset(account.currency)
             balances[asset] = _sum(balances.get(asset), _balance(account))
-    return balances, (page.cursor or "") if page.has_next else ""
+    return balances, _next(page)
+
+
+def _next(page: _OrderList | _AccountList) -> str:
+    """Give the cursor of the next page, empty at the end; half a list is not passed off as a whole one."""
+    if page.has_next and not page.cursor:
+        raise wire.malformed(facts.VENUE, "a list that goes on, without a cursor")
+    return (page.cursor or "") if page.has_next else ""
 
 
 def merged(balances: Mapping[str, Balance], more: Mapping[str, Balance]) -> Mapping[str, Balance]:
@@ -163,6 +171,9 @@ def _order(told: _Order, symbol: Symbol) -> VenueOrder:
         raise wire.malformed(facts.VENUE, "an order whose side or status is not documented")
     filled = _number("filled_size", told.filled_size)
     value = _number("filled_value", told.filled_value)
+    if not filled and (told.filled_size is None or _number("number_of_fills", told.number_of_fills)):
+        # Nothing filled is a claim that quantity elsewhere is risked on: it must be made.
+        raise wire.malformed(facts.VENUE, "an order that does not tell how much of it is filled")
     if state is OrderState.OPEN and filled:
         state = OrderState.PARTIALLY_FILLED
     created_ms = _time_ms(told.created_time)

@@ -262,8 +262,12 @@ class CoinbaseTrading:
             answer = await self._read(Call("GET", path, query=query), time_left.seconds)
             page, next_cursor = parse(answer.body)
             yield page
-            if not next_cursor or next_cursor == cursor:
+            if not next_cursor:
                 return
+            if next_cursor == cursor:
+                if path == facts.FILLS_PATH:
+                    return  # whose last page has a cursor, too
+                raise wire.malformed(facts.VENUE, "a list that goes on with the same page")
             cursor = next_cursor
         raise wire.malformed(facts.VENUE, f"a list of more than {facts.MOST_PAGES} pages")
 

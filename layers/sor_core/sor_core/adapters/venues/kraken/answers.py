@@ -163,7 +163,10 @@ def read_place(answer: Answer, placement: Placement) -> VenueOrder | Rejected | 
         return Unknown(U.MALFORMED, f"HTTP {answer.status} without an error")
     if len(added.txid) != 1 or not added.txid[0]:
         return Unknown(U.CONTRADICTORY, f"success with the ids of {len(added.txid)} orders")
-    side = _described_side(added.descr.order, placement)
+    try:
+        side = _described_side(added.descr.order, placement)
+    except VenueError as error:
+        return unknown(error)
     if side is None:
         return Unknown(U.CONTRADICTORY, "another order's description")
     return pending(placement, added.txid[0], None, side)

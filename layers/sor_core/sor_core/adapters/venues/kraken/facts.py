@@ -132,7 +132,7 @@ MOST_IDS = 20
 HISTORY_MARGIN_MS = 60_000
 """How much earlier than its order was sent a look through history begins (``start`` is exclusive)."""
 
-NONCE_TRIES = 3
+NONCE_TRIES = 6
 """How often a question is asked whose nonce was overtaken by another's. An order never is."""
 
 ORDER_STATES: Mapping[str, OrderState] = {

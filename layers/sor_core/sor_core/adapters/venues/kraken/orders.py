@@ -101,15 +101,17 @@ _BALANCES = msgspec.json.Decoder(dict[str, _Balance])
 _VOLUME = msgspec.json.Decoder(_TradeVolume)
 
 
-def parse_open_orders(answer: Answer, symbol: Symbol) -> list[VenueOrder]:
-    """Read *Get Open Orders*: those of the symbol."""
-    return _orders(result(answer, _OPEN).open, symbol)
+def parse_open_orders(answer: Answer, symbol: Symbol, sought: str | None = None) -> list[VenueOrder]:
+    """Read *Get Open Orders*: those of the symbol; see `_orders` for `sought`."""
+    return _orders(result(answer, _OPEN).open, symbol, sought)
 
 
-def parse_closed_orders(answer: Answer, symbol: Symbol) -> tuple[list[VenueOrder], int]:
+def parse_closed_orders(
+    answer: Answer, symbol: Symbol, sought: str | None = None
+) -> tuple[list[VenueOrder], int]:
     """Read a page of *Get Closed Orders*: those of the symbol, and how many there are of all."""
     closed = result(answer, _CLOSED).closed
-    return _orders(closed, symbol), len(closed)
+    return _orders(closed, symbol, sought), len(closed)
 
 
 def parse_queried_order(answer: Answer, symbol: Symbol, order_id: str) -> tuple[VenueOrder, list[str]] | None:
@@ -175,7 +177,17 @@ def fee_asset(order: VenueOrder) -> str:
     return next(iter(order.fees or {}), order.symbol.base)
 
 
-def _orders(told: Mapping[str, _Order], symbol: Symbol) -> list[VenueOrder]:
+def _orders(told: Mapping[str, _Order], symbol: Symbol, sought: str | None) -> list[VenueOrder]:
+    """Take those of the symbol.
+
+    Where a client order id was asked for (`sought`), a row that may be it and cannot be told to be
+    (no id, or a pair spelt in a way we do not know) is not passed over: then nobody knows.
+    """
+    for row in told.values():
+        client_order_id = _client_order_id(row.cl_ord_id)
+        ours = symbols.names(row.descr.pair, symbol)
+        if sought is not None and (client_order_id is None or (client_order_id == sought and not ours)):
+            raise wire.malformed(facts.VENUE, "an order that may be the one asked for, or not")
     return [
         _order(order_id, order, symbol)
         for order_id, order in told.items()

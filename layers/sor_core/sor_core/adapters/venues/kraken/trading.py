@@ -20,7 +20,6 @@ from sor_core.domain.errors import VenueError, VenueFailure
 from sor_core.domain.fitting import fit
 from sor_core.domain.instrument import Instrument, Symbol
 from sor_core.domain.money import plain
-from sor_core.domain.order import Side
 from sor_core.domain.trading import (
     CancelOutcome,
     Fill,
@@ -48,6 +47,7 @@ _TIME_IN_FORCE = {
     OrderKind.POST_ONLY: "GTC",
 }
 _LOOK_FOR_TURN_EVERY_S = 0.02
+_END_TURN_S = 0.5
 _TURN_MARGIN_MS = 500
 """How much longer than its request may take a turn is taken for, should its holder die."""
 
@@ -57,17 +57,13 @@ def build_place(placement: Placement, window: SendWindow) -> FrozenRequest:
     flags = [facts.FEE_IN_QUOTE]
     if placement.kind is OrderKind.POST_ONLY:
         flags.append(facts.POST_FLAG)
-    volume = placement.size
-    if placement.quote_size is not None:
-        flags.append(facts.BY_QUOTE_FLAG)
-        volume = placement.quote_size
     params: dict[str, str | int] = {
         "ordertype": "market" if placement.limit_price is None else "limit",
         "type": placement.side,
         "pair": symbols.venue_symbol(placement.symbol),
     }
-    if volume is not None:
-        params["volume"] = plain(volume)
+    if placement.size is not None:
+        params["volume"] = plain(placement.size)
     if placement.limit_price is not None:
         params |= {"price": plain(placement.limit_price), "timeinforce": _TIME_IN_FORCE[placement.kind]}
     params |= {
@@ -128,8 +124,9 @@ class KrakenTrading:
         fitted = fit(placement, instrument)
         if isinstance(fitted, Refusal):
             return fitted
-        if fitted.quote_size is not None and fitted.side is Side.SELL:
-            return Refusal(RejectReason.INVALID_REQUEST, "market orders that sell are by size here")
+        if fitted.quote_size is not None:
+            # In which asset Kraken then tells vol and vol_exec is told two ways.
+            return Refusal(RejectReason.INVALID_REQUEST, "market orders are by size here")
         return build_place(fitted, SendWindow(venue_now_ms, venue_now_ms + facts.WINDOW_MS))
 
     async def place(self, request: FrozenRequest, *, not_after_ms: int, timeout_s: float) -> PlaceOutcome:
@@ -245,14 +242,14 @@ class KrakenTrading:
         """Look among the open orders first: what ends between the two questions is then in the second."""
         named = {"cl_ord_id": ref.client_order_id}
         answer = await self._ask(facts.OPEN_ORDERS_PATH, named, time_left)
-        for order in orders.parse_open_orders(answer, ref.symbol):
+        for order in orders.parse_open_orders(answer, ref.symbol, ref.client_order_id):
             if order.client_order_id == ref.client_order_id:
                 return found(ref, order)
         start = (ref.sent_at_ms - facts.HISTORY_MARGIN_MS) // 1000
         pages = self._pages(
             facts.CLOSED_ORDERS_PATH,
             {**named, "start": start},
-            lambda page: orders.parse_closed_orders(page, ref.symbol),
+            lambda page: orders.parse_closed_orders(page, ref.symbol, ref.client_order_id),
             time_left,
         )
         async for page in pages:
@@ -341,9 +338,10 @@ class KrakenTrading:
         try:
             yield nonce
         finally:
-            # Where this fails the turn ends by itself.
-            with suppress(StateError):
-                await self._nonces.end_turn(key_id, owner)
+            # Where this fails, or takes too long, the turn ends by itself.
+            with suppress(StateError, TimeoutError):
+                async with asyncio.timeout(_END_TURN_S):
+                    await self._nonces.end_turn(key_id, owner)
 
 
 def _without_nonce(error: StateError) -> NotSentError:
