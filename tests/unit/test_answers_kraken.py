@@ -293,3 +293,8 @@ def test_refusals_of_key_and_nonce() -> None:
     assert answers.is_invalid_nonce(reply(200, {"error": ["EAPI:Invalid nonce"]}))
     assert not answers.is_auth_refusal(reply(200, {"error": ["EAPI:Invalid nonce"]}))
     assert not answers.is_auth_refusal(reply(200, b"<html>"))
+
+
+def test_a_description_that_cannot_be_read_leaves_it_open() -> None:
+    got = outcome(added("buy 1.25. XBTUSD @ limit 27500.0"))
+    assert isinstance(got, Unknown)

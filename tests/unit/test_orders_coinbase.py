@@ -196,3 +196,21 @@ def test_requests_have_the_form_of_the_official_clients() -> None:
         [(our_name, our_terms)] = body_of(kind)["order_configuration"].items()
         assert (our_name, set(our_terms)) == (name, set(terms)), test
         assert set(bodies[test]) <= set(body_of(kind))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"filled_size": None}, {"filled_size": "0", "filled_value": "0", "number_of_fills": "1"}],
+)
+def test_that_nothing_is_filled_must_be_told(changes: dict[str, Any]) -> None:
+    with pytest.raises(VenueError) as caught:
+        orders.parse_order(told_order(status="CANCELLED", **changes), BTC_USD)
+    assert caught.value.failure is VenueFailure.MALFORMED
+
+
+@pytest.mark.parametrize("cursor", ["", None])
+def test_a_list_that_goes_on_without_a_cursor_is_not_a_whole_one(cursor: str | None) -> None:
+    page = json.dumps({"orders": [], "has_next": True, "cursor": cursor}).encode()
+    with pytest.raises(VenueError) as caught:
+        orders.parse_orders(page, BTC_USD)
+    assert caught.value.failure is VenueFailure.MALFORMED

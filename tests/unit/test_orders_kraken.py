@@ -243,3 +243,44 @@ def test_requests(kind: OrderKind, terms: dict[str, str]) -> None:
 
 def test_market_orders() -> None:
     assert body_of(OrderKind.MARKET) == {**COMMON, "ordertype": "market"}
+
+
+def listed_order(**changes: Any) -> dict[str, Any]:
+    fields = {
+        "status": "closed",
+        "cl_ord_id": CLIENT_ID,
+        "opentm": 1.0,
+        "closetm": 2.0,
+        "descr": {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "price": "60000"},
+        "vol": "1",
+        "vol_exec": "1",
+        "cost": "60000",
+        "fee": "0",
+        "price": "60000",
+        "oflags": "fciq",
+    }
+    return {**fields, **changes}
+
+
+def closed(row: dict[str, Any]) -> Answer:
+    return ok({"closed": {"O-1": row}, "count": 1})
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        listed_order(cl_ord_id=None),
+        listed_order(descr={**listed_order()["descr"], "pair": "BITCOINUSD"}),
+    ],
+)
+def test_a_row_that_may_be_the_order_sought_is_not_passed_over(row: dict[str, Any]) -> None:
+    with pytest.raises(VenueError) as caught:
+        orders.parse_closed_orders(closed(row), BTC_USD, CLIENT_ID)
+    assert caught.value.failure is VenueFailure.MALFORMED
+
+
+def test_rows_of_other_orders_are_passed_over() -> None:
+    other = listed_order(cl_ord_id="f" * 32, descr={**listed_order()["descr"], "pair": "BITCOINUSD"})
+    assert orders.parse_closed_orders(closed(other), BTC_USD, CLIENT_ID) == ([], 1)
+    [found], _ = orders.parse_closed_orders(closed(listed_order()), BTC_USD, CLIENT_ID)
+    assert found.client_order_id == CLIENT_ID
