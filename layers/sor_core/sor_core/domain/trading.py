@@ -87,26 +87,17 @@ class RejectReason(StrEnum):
         made, the time, the market, the key's use) is then no proof that nothing was placed: it
         counts only once a query confirms it.
         """
-        return self in _EXPLAINED_BY_REPLAY
+        return self not in _DECIDED_BY_THE_ORDER
 
 
-_EXPLAINED_BY_REPLAY = frozenset(
+_DECIDED_BY_THE_ORDER = frozenset(
     {
-        RejectReason.INSUFFICIENT_BALANCE,
-        RejectReason.HALTED,
-        RejectReason.AUTH,  # a token used, or run out, before its second copy came
-        RejectReason.PERMISSION,
-        RejectReason.RATE_LIMITED,
-        RejectReason.OVERLOADED,
-        RejectReason.BLOCKED,
-        RejectReason.DUPLICATE_ID,
-        RejectReason.POST_ONLY_WOULD_CROSS,
-        RejectReason.NO_LIQUIDITY,
-        RejectReason.DEADLINE_ELAPSED,
-        RejectReason.TIMESTAMP,
-        RejectReason.NONCE,
-        RejectReason.TOO_MANY_ORDERS,
-        RejectReason.OTHER,
+        RejectReason.FILTER_SIZE,
+        RejectReason.FILTER_PRICE,
+        RejectReason.FILTER_NOTIONAL,
+        RejectReason.UNKNOWN_SYMBOL,
+        RejectReason.INVALID_REQUEST,
+        RejectReason.NOT_SENT,
     }
 )
 
