@@ -123,11 +123,6 @@ class Gatherer:
             tuple(r for r in results if isinstance(r, Exclusion)),
         )
 
-    def forget(self) -> None:
-        """Drop what this process remembers, as if it had just started."""
-        self._books.clear()
-        self._instruments.clear()
-
     async def flush(self) -> None:
         """Wait, a bounded time, for the writes that the answer need not wait for.
 
