@@ -77,6 +77,9 @@ def no_route_problem(order: Order, no_route: NoRoute) -> Problem:
         case NoRouteReason.SLIPPAGE:
             errors = [FieldError(bound, "a limit within which the order can be filled")]
             return Problem(Kind.SLIPPAGE, no_route.detail, errors, fillable)
+        case NoRouteReason.INSUFFICIENT_FUNDS:
+            errors = [FieldError(size, "no more than the account's free balances pay for")]
+            return Problem(Kind.INSUFFICIENT_FUNDS, no_route.detail, errors, fillable)
         case NoRouteReason.BELOW_MINIMUM:
             errors = [FieldError(size, "at least the smallest that a venue takes")]
             return Problem(Kind.BELOW_MINIMUM, no_route.detail, errors, excluded)

@@ -20,6 +20,11 @@ class Kind(Enum):
     UNKNOWN_SYMBOL = ("unknown-symbol", 422, "No venue lists the symbol")
     INSUFFICIENT_DEPTH = ("insufficient-depth", 422, "The books hold too little for the order")
     SLIPPAGE = ("slippage-limit", 422, "The order does not fit within its price limit")
+    INSUFFICIENT_FUNDS = (
+        "insufficient-funds",
+        422,
+        "The account has too little where the order could be filled",
+    )
     BELOW_MINIMUM = ("below-minimum", 422, "The order is smaller than any venue takes")
     NO_VENUE = ("no-venue-available", 503, "No venue can take the order now")
     STATE_UNAVAILABLE = ("state-unavailable", 503, "The state store cannot be reached")

@@ -131,6 +131,8 @@ class NoRouteReason(StrEnum):
     """The books hold too little at any price shown."""
     SLIPPAGE = "slippage_limit"
     """The books hold enough, but only beyond the price cap."""
+    INSUFFICIENT_FUNDS = "insufficient_funds"
+    """The account has too little where the order could be filled."""
     BELOW_MINIMUM = "below_minimum"
     """Smaller than any venue takes."""
 

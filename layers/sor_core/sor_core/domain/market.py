@@ -45,6 +45,7 @@ class Why(StrEnum):
     THIN_BOOK = "liquidity_below_minimum"
     NO_DEPTH = "no_depth_within_limit"
     BELOW_MINIMUM = "below_venue_minimum"
+    NO_FUNDS = "insufficient_funds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ class VenueMarket:
     fees: FeeRates
     metrics: ExchangeMetrics | None
     """None before the first probe, or when the last one is too old to believe."""
+    funds: Decimal | None = None
+    """What the account can still spend here, quote when buying, base when selling; None where not known."""
 
     @property
     def latency_ms(self) -> float:

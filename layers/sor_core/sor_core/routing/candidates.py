@@ -38,6 +38,8 @@ class Field:
     excluded: tuple[Exclusion, ...]
     beyond_cap: bool
     """Whether some book goes on beyond the price cap."""
+    short_of_funds: bool
+    """Whether some venue could serve more if the account had more there."""
 
 
 def price_cap(order: Order, mid: Decimal) -> Decimal:
@@ -102,7 +104,8 @@ def _build(
     if order.amount is not None:
         most = _floor(order.amount, scale.size_places)
     step = size_step(found, most)
-    return Field(pricing, tuple(found), most // step * step, tuple(excluded), beyond)
+    short = any(e.why is Why.NO_FUNDS for e in excluded) or any(c.short_of_funds for c in found)
+    return Field(pricing, tuple(found), most // step * step, tuple(excluded), beyond, short)
 
 
 def size_step(candidates: Sequence[Candidate], size: int) -> int:
@@ -154,7 +157,24 @@ def _bounded(
         smallest = plain(scale.to_size(lo))
         detail = f"takes no less than {smallest} {instrument.symbol.base} here"
         return Exclusion(market.venue, Why.BELOW_MINIMUM, detail)
-    return Candidate(market, ladder, lot, lo, hi, score, depth.size_within_cap)
+    funded = funded_size(market, venue_cap, order.side)
+    if funded is None:
+        return Candidate(market, ladder, lot, lo, hi, score, depth.size_within_cap)
+    within = scale.size(min(funded, scale.to_size(hi)))
+    if within < lo:
+        detail = f"has funds for {plain(funded)} {instrument.symbol.base}"
+        return Exclusion(market.venue, Why.NO_FUNDS, detail)
+    return Candidate(
+        market, ladder, lot, lo, within, score, depth.size_within_cap, short_of_funds=within < hi
+    )
+
+
+def funded_size(market: VenueMarket, venue_cap: Decimal, side: Side) -> Decimal | None:
+    """The largest size on the lot that the funds cover at the worst price with fee; None if unknown."""
+    if market.funds is None:
+        return None
+    worst = venue_cap * (1 + market.fees.taker_fee_bps / BPS) if side is Side.BUY else Decimal(1)
+    return floor_to_step(market.funds / worst, market.instrument.lot)
 
 
 def _size_bounds(instrument: Instrument, ladder: Ladder, venue_cap: Decimal, scale: Scale) -> tuple[int, int]:

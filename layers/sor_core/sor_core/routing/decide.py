@@ -250,7 +250,7 @@ def _no_venue(excluded: Sequence[Exclusion]) -> NoRoute:
 
 def _nothing_fits(order: Order, field: Field, cap: Decimal, excluded: Sequence[Exclusion]) -> NoRoute:
     own = {e.why for e in field.excluded}
-    if Why.NO_DEPTH in own:
+    if field.short_of_funds or Why.NO_DEPTH in own:
         return _too_little(order, field, cap, excluded, Decimal(0))
     if Why.BELOW_MINIMUM in own:
         detail = "; ".join(f"{e.venue} {e.detail}" for e in field.excluded if e.why == Why.BELOW_MINIMUM)
@@ -262,6 +262,8 @@ def _too_little(
     order: Order, field: Field, cap: Decimal, excluded: Sequence[Exclusion], filled: Decimal
 ) -> NoRoute:
     reason = NoRouteReason.SLIPPAGE if field.beyond_cap else NoRouteReason.INSUFFICIENT_DEPTH
+    if field.short_of_funds:
+        reason = NoRouteReason.INSUFFICIENT_FUNDS
     side = "at or below" if order.side is Side.BUY else "at or above"
     legs = "" if order.max_legs is None else f" over at most {order.max_legs} venues"
     detail = (

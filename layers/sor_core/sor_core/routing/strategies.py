@@ -41,6 +41,8 @@ class Candidate:
     hi: int
     liquidity_score: float
     depth_within_cap: float
+    short_of_funds: bool = False
+    """Whether the account's funds here, and nothing else, set `hi`."""
 
 
 @dataclass(frozen=True, slots=True)
