@@ -13,6 +13,8 @@ from sor_core.domain.health import SystemStatus as SystemStatus  # noqa: PLC0414
 from sor_core.domain.instrument import FeeRates, Instrument, Symbol
 from sor_core.domain.trading import (
     CancelOutcome,
+    CheckOutcome,
+    Fence,
     Fill,
     FrozenRequest,
     OrderRef,
@@ -22,6 +24,9 @@ from sor_core.domain.trading import (
     Refusal,
     VenueOrder,
 )
+from sor_core.execution.dues import Ceiling, Counter, Tally
+from sor_core.execution.protocol import TradingMode
+from sor_core.execution.record import OrderRecord
 from sor_core.health.measure import HealthRecord
 
 
@@ -193,6 +198,15 @@ class VenueTrading(Protocol):
         """Whether the venue answers a repeated order with the first one instead of making a second."""
         ...
 
+    @property
+    def fence(self) -> Fence:
+        """When the venue's silence about a request begins to mean something."""
+        ...
+
+    async def check(self, request: FrozenRequest, *, timeout_s: float) -> CheckOutcome:
+        """Ask the venue, by its own means of validating, whether it would take a request; place nothing."""
+        ...
+
     def prepare(
         self, placement: Placement, instrument: Instrument, *, venue_now_ms: int
     ) -> FrozenRequest | Refusal:
@@ -241,4 +255,160 @@ class VenueTrading(Protocol):
 
     async def account_fees(self, symbol: Symbol, *, timeout_s: float) -> AccountFees:
         """Ask for the account's own fees in a market, discounts included."""
+        ...
+
+
+# The order ledger -----------------------------------------------------------------------------------
+
+
+class LedgerError(Exception):
+    """The ledger did not answer, or could not say whether it wrote.
+
+    Whoever meets it sends nothing: what was written, if it was, is found and carried on by the sweep.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """The caller's promise that requests with it are one and the same."""
+
+    caller: str
+    key: str
+    body_hash: str
+    """SHA-256 in hex of what was asked, in canonical form."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyTaken:
+    """An order was accepted under the key."""
+
+    order_id: str
+    body_hash: str
+    """Of the request that it was accepted for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """It was written; `record` is as it stands."""
+
+    record: OrderRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Another wrote since the record was read: nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class CeilingPassed:
+    """A counter would pass its ceiling, or was given back to since it was read: nothing was written."""
+
+    counter: Counter
+    ceiling: Ceiling
+
+
+@dataclass(frozen=True, slots=True)
+class NotAdmitted:
+    """The operator's switch does not admit new attempts of that side: nothing was written."""
+
+    mode: TradingMode
+
+
+SaveOutcome = Saved | Conflict | CeilingPassed | NotAdmitted
+AcceptOutcome = Saved | KeyTaken | CeilingPassed | NotAdmitted
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """The operator's switch as it stands."""
+
+    mode: TradingMode
+    reason: str
+    by: str
+    since_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some orders, newest first."""
+
+    orders: tuple[OrderRecord, ...]
+    cursor: str | None
+    """Where to go on; None at the end."""
+
+
+class OrderLedger(Protocol):
+    """The truth about orders. Every method raises `LedgerError` only; reads of one order are consistent.
+
+    A write stands or fails whole: the record under its version, the shared counters by what it
+    claims more or less than before (`execution.dues.changes`), and, where attempts were written
+    down, the operator's switch. A write whose answer was lost is recognised by its random
+    `write_id`, never taken for another's.
+    """
+
+    async def accept(
+        self,
+        record: OrderRecord,
+        key: IdempotencyKey | None,
+        ceilings: Mapping[Counter, Ceiling],
+        receipt: bytes | None,
+    ) -> AcceptOutcome:
+        """Write a new order, its key, its claims and its receipt; `KeyTaken` where the key has an order."""
+        ...
+
+    async def find(self, caller: str, key: str) -> KeyTaken | None:
+        """Find the order of a key."""
+        ...
+
+    async def load(self, order_id: str) -> OrderRecord | None:
+        """Read an order."""
+        ...
+
+    async def save(
+        self,
+        before: OrderRecord,
+        after: OrderRecord,
+        ceilings: Mapping[Counter, Ceiling] | None = None,
+    ) -> SaveOutcome:
+        """Write `after` if the ledger still holds `before`'s version.
+
+        Where `after` has attempts that `before` has not, the operator's switch must admit them, and
+        every counter that grows needs its ceiling.
+        """
+        ...
+
+    async def tallies(self, counters: Sequence[Counter]) -> Mapping[Counter, Tally]:
+        """Read shared counters; those never used stand at zero."""
+        ...
+
+    async def receipt(self, order_id: str) -> bytes | None:
+        """Read the receipt of an order's first decision."""
+        ...
+
+    async def orders(self, caller: str, *, limit: int, cursor: str | None) -> Page:
+        """List a caller's orders, newest first; raises `ValueError` for a cursor it did not give out."""
+        ...
+
+    async def due(self, now_ms: int, *, limit: int) -> Sequence[str]:
+        """Ids of orders that have not ended and that somebody should look after, longest due first."""
+        ...
+
+    async def orders_since(self, since_ms: int) -> Sequence[OrderRecord]:
+        """All orders created since a moment, whoever's, oldest first."""
+        ...
+
+    async def switch(self) -> Switch:
+        """Read the operator's switch; running where it was never set."""
+        ...
+
+    async def set_switch(self, switch: Switch) -> None:
+        """Set the operator's switch: no attempt is written down against it from here on."""
+        ...
+
+
+class Failover(Protocol):
+    """Carries an order on when its handler is done with it."""
+
+    async def start(self, order_id: str, epoch: int, correlation_id: str) -> None:
+        """Start the machine once for an order and epoch; again is harmless. Raises `StateError`."""
         ...

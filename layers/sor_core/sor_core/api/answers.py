@@ -8,7 +8,7 @@ from typing import Any
 
 from sor_core.api.json import number
 from sor_core.api.problems import FieldError, Kind, Problem
-from sor_core.domain.decision import Alternative, Leg, NoRoute, NoRouteReason
+from sor_core.domain.decision import Alternative, BookLevel, Decision, Leg, NoRoute, NoRouteReason
 from sor_core.domain.market import Exclusion
 from sor_core.domain.money import round_significant
 from sor_core.domain.order import Order
@@ -56,6 +56,8 @@ def route_answer(routed: Routed, now_ms: int) -> dict[str, Any]:
         ],
         "excluded": [_exclusion(e) for e in decision.excluded],
         "cached": routed.cached,
+        "certificate": _certificate(decision),
+        **({} if routed.receipt is None else {"receipt": routed.receipt}),
     }
 
 
@@ -151,6 +153,33 @@ def _alternative(alternative: Alternative) -> dict[str, Any]:
         "total_cost_bps": _bps(costs.total_cost_bps),
         "liquidity_score": _score(alternative.liquidity_score),
         "latency_ms": round(alternative.latency_ms, 1),
+    }
+
+
+def _certificate(decision: Decision) -> dict[str, Any]:
+    certificate = decision.certificate
+    return {
+        "marginal_price": number(certificate.marginal_price),
+        "objective": number(certificate.objective),
+        "lower_bound": number(certificate.lower_bound),
+        "optimality_gap_bps": _bps(decision.optimality_gap_bps),
+        "best_single_exchange": decision.best_single_venue,
+        "savings_bps": None if decision.savings_bps is None else _bps(decision.savings_bps),
+        "venues": [
+            {"venue": v.venue, "last_used": _level(v.last_used), "first_unused": _level(v.first_unused)}
+            for v in certificate.venues
+        ],
+    }
+
+
+def _level(level: BookLevel | None) -> dict[str, Any] | None:
+    if level is None:
+        return None
+    return {
+        "price": number(level.price),
+        "size": number(level.size),
+        "all_in_price": number(level.all_in_price),
+        "strategy_price": number(level.strategy_price),
     }
 
 

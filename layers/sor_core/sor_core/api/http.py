@@ -12,10 +12,11 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
 from sor_core.api.json import NotJsonError, dumps, loads
-from sor_core.api.problems import CONTENT_TYPE, Kind, Problem, ProblemError
+from sor_core.api.problems import CONTENT_TYPE, FieldError, Kind, Problem, ProblemError
 
 MAX_BODY_BYTES = 64 * 1024
 """An order is a few hundred bytes."""
+ANONYMOUS = "anonymous"
 
 
 def make_resolver() -> APIGatewayRestResolver:
@@ -66,9 +67,37 @@ def wants_fresh(event: APIGatewayProxyEvent) -> bool:
     return any("no-cache" in (part.strip().lower() for part in value.split(",")) for value in values)
 
 
-def json_answer(document: Mapping[str, Any]) -> Response[str]:
-    """Answer 200 with a document."""
-    return Response(200, "application/json", dumps(document), headers={"Cache-Control": "no-store"})
+def wants_receipt(event: APIGatewayProxyEvent) -> bool:
+    """Whether the query says ``receipt=true``; raises `ProblemError` for anything but true or false."""
+    asked = (event.query_string_parameters or {}).get("receipt", "false")
+    if asked not in {"true", "false"}:
+        errors = [FieldError("receipt", "true or false")]
+        raise ProblemError(Problem(Kind.INVALID_REQUEST, "receipt: expected true or false", errors))
+    return asked == "true"
+
+
+def caller(event: APIGatewayProxyEvent) -> str:
+    """Who asks: the ARN that the gateway authenticated, or ``anonymous`` where it asked for none."""
+    identity = (event.get("requestContext") or {}).get("identity") or {}
+    return str(identity.get("userArn") or ANONYMOUS)
+
+
+def correlation_id(event: APIGatewayProxyEvent) -> str:
+    """The gateway's id of the request, which stands in the logs; empty where it gave none."""
+    return str((event.get("requestContext") or {}).get("requestId") or "")
+
+
+def headers_of(event: APIGatewayProxyEvent) -> dict[str, str]:
+    """The request's headers, names as they came; of one that came several times the last."""
+    return dict(event.headers or {})
+
+
+def json_answer(
+    document: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response[str]:
+    """Answer with a document, and with headers beside our own."""
+    all_headers: dict[str, str | list[str]] = {"Cache-Control": "no-store", **(headers or {})}
+    return Response(status, "application/json", dumps(document), headers=all_headers)
 
 
 def problem_answer(problem: Problem, event: APIGatewayProxyEvent) -> Response[str]:
@@ -76,5 +105,5 @@ def problem_answer(problem: Problem, event: APIGatewayProxyEvent) -> Response[st
     headers: dict[str, str | list[str]] = {"Cache-Control": "no-store"}
     if problem.retry_after_s is not None:
         headers["Retry-After"] = str(problem.retry_after_s)
-    request_id = str((event.get("requestContext") or {}).get("requestId", ""))
-    return Response(problem.kind.status, CONTENT_TYPE, dumps(problem.document(request_id)), headers=headers)
+    document = problem.document(correlation_id(event))
+    return Response(problem.kind.status, CONTENT_TYPE, dumps(document), headers=headers)

@@ -14,9 +14,22 @@ class Kind(Enum):
     """(type, status, title) of every problem that the API answers; see docs/api.md."""
 
     NOT_JSON = ("not-json", 400, "The body is not JSON")
+    KEY_REQUIRED = ("idempotency-key-required", 400, "The order bears no idempotency key")
+    SYMBOL_NOT_ALLOWED = ("symbol-not-allowed", 403, "Orders in the symbol are not allowed here")
     NOT_FOUND = ("not-found", 404, "There is nothing at this path")
+    ORDER_NOT_FOUND = ("order-not-found", 404, "There is no such order")
+    HALTED = ("trading-halted", 409, "Trading is halted")
+    REDUCE_ONLY = ("reduce-only", 409, "Only orders that sell are taken")
+    FUNDS_RESERVED = ("funds-reserved", 409, "Other orders in flight have claimed the balances")
+    REVIEW_REFUSED = ("review-refused", 409, "The order cannot be settled that way")
     TOO_LARGE = ("body-too-large", 413, "The body is too large")
     INVALID = ("invalid-order", 422, "The order is not valid")
+    INVALID_REQUEST = ("invalid-request", 422, "The request is not valid")
+    KEY_REUSED = ("idempotency-key-reused", 422, "The key belongs to another order")
+    ORDER_NOTIONAL = ("order-notional-limit", 422, "The order is worth more than one order may be")
+    DAILY_NOTIONAL = ("daily-notional-limit", 422, "The day's orders would be worth more than they may be")
+    PRICE_COLLAR = ("price-collar", 422, "The price is too far from the reference")
+    VENUE_RULES = ("venue-rules", 422, "A part of the order does not fit its venue's trading rules")
     UNKNOWN_SYMBOL = ("unknown-symbol", 422, "No venue lists the symbol")
     INSUFFICIENT_DEPTH = ("insufficient-depth", 422, "The books hold too little for the order")
     SLIPPAGE = ("slippage-limit", 422, "The order does not fit within its price limit")
@@ -27,6 +40,7 @@ class Kind(Enum):
     )
     BELOW_MINIMUM = ("below-minimum", 422, "The order is smaller than any venue takes")
     NO_VENUE = ("no-venue-available", 503, "No venue can take the order now")
+    LEDGER_UNAVAILABLE = ("ledger-unavailable", 503, "The order ledger cannot be reached")
     STATE_UNAVAILABLE = ("state-unavailable", 503, "The state store cannot be reached")
 
     def __init__(self, slug: str, status: int, title: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -29,6 +29,7 @@ _NUMBER = (
     f"{MOST_WHOLE_DIGITS} digits before the point and {MOST_PLACES} after it"
 )
 _LONGEST = 64
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 def _positive(value: Any) -> Decimal:
@@ -119,16 +120,35 @@ def parse_order(document: Any, *, venues: Sequence[str], max_slippage_bps: Decim
     ProblemError
         Naming every field that is wrong, and what was expected.
     """
+    request = checked(RouteRequest, document)
+    if errors := order_errors(request, venues=venues, max_slippage_bps=max_slippage_bps):
+        raise invalid(errors)
+    return to_order(request, max_slippage_bps)
+
+
+def checked(model: type[_Model], document: Any, kind: Kind = Kind.INVALID) -> _Model:
+    """Read a decoded body; raises `ProblemError` naming every field that is wrong."""
     if not isinstance(document, dict):
-        raise ProblemError(Problem(Kind.INVALID, "expected a JSON object with the order's fields"))
+        raise ProblemError(Problem(kind, "expected a JSON object"))
     try:
-        request = RouteRequest.model_validate(document)
+        return model.model_validate(document)
     except ValidationError as error:
-        raise _invalid([_field_error(e) for e in error.errors(include_url=False)]) from error
-    errors = [*_size_errors(request), *_limit_errors(request, max_slippage_bps)]
-    errors.extend(_venue_errors(request, venues))
-    if errors:
-        raise _invalid(errors)
+        raise invalid([_field_error(e) for e in error.errors(include_url=False)], kind) from error
+
+
+def order_errors(
+    request: RouteRequest, *, venues: Sequence[str], max_slippage_bps: Decimal
+) -> list[FieldError]:
+    """Hold the fields against each other and the configuration."""
+    return [
+        *_size_errors(request),
+        *_limit_errors(request, max_slippage_bps),
+        *_venue_errors(request, venues),
+    ]
+
+
+def to_order(request: RouteRequest, max_slippage_bps: Decimal) -> Order:
+    """Make the order of a request that has no `order_errors`."""
     slippage = request.max_slippage_bps
     if slippage is None and request.type == "market":
         slippage = max_slippage_bps
@@ -191,6 +211,7 @@ def _own_words(error: Any) -> str:
     return message.removeprefix("Input should be ")
 
 
-def _invalid(errors: Sequence[FieldError]) -> ProblemError:
+def invalid(errors: Sequence[FieldError], kind: Kind = Kind.INVALID) -> ProblemError:
+    """Make the problem of fields that are wrong."""
     shown = "; ".join(f"{e.field}: expected {e.expected}" for e in errors[:5])
-    return ProblemError(Problem(Kind.INVALID, shown, errors[:20]))
+    return ProblemError(Problem(kind, shown, errors[:20]))

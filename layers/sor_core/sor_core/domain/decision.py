@@ -86,6 +86,46 @@ class BookUsed:
 
 
 @dataclass(frozen=True, slots=True)
+class BookLevel:
+    """A level of a book, and what a unit of it costs (selling: brings)."""
+
+    price: Decimal
+    size: Decimal
+    all_in_price: Decimal
+    """With the venue's taker fee: price x (1 + fee) buying, price x (1 - fee) selling."""
+    strategy_price: Decimal
+    """As the strategy compares it, in the terms of `Certificate.marginal_price`."""
+
+
+@dataclass(frozen=True, slots=True)
+class VenueMargin:
+    """Where a venue's book stands against the marginal price."""
+
+    venue: str
+    last_used: BookLevel | None
+    """The last level touched, perhaps in part; None where the venue has no leg."""
+    first_unused: BookLevel | None
+    """The level after it (beyond the price cap or not); None where the book ends or is malformed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What shows that the split is the best; see `routing.certificate`."""
+
+    marginal_price: Decimal
+    """Lambda, quote per base: what the last unit costs (selling: brings), as the strategy sees it:
+    with fee (cost_optimization, lowest_latency), with fee and surcharge (best_execution), before fees
+    (best_liquidity). Exact."""
+    objective: Decimal
+    """What the strategy minimised, in quote: strategy price x size, and the fixed cost of every leg.
+    Negative selling, for there it is money that comes in."""
+    lower_bound: Decimal
+    """No admissible split of the same amount has a lower objective. Equal to it when proven optimal."""
+    venues: tuple[VenueMargin, ...]
+    """Every venue that competed, best first."""
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """A route: the legs, what they are expected to cost, and what else there was."""
 
@@ -111,6 +151,7 @@ class Decision:
     """Its total cost less this decision's; None where none could fill as much alone."""
     optimality_gap_bps: Decimal
     """How far the objective may be from the best possible, 0 when proven optimal."""
+    certificate: Certificate
     alternatives: tuple[Alternative, ...]
     """Best first."""
     books: tuple[BookUsed, ...]

@@ -184,6 +184,18 @@ class SendWindow:
 
 
 @dataclass(frozen=True, slots=True)
+class Fence:
+    """When a venue's silence about a request begins to mean something (see docs/resolution.md)."""
+
+    settle_ms: int
+    """How long after its window a request may still be on its way through the venue."""
+    visible_ms: int
+    """How late, at most, an order shows in the venue's queries and lists."""
+    absence_proves: bool
+    """Whether absence after both is proof where the venue has said nothing at all."""
+
+
+@dataclass(frozen=True, slots=True)
 class FrozenRequest:
     """The exact request of an order, signatures apart: what an intent stores before anything is sent."""
 
@@ -305,6 +317,14 @@ class Unknown:
 
 
 PlaceOutcome = Placed | Rejected | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class WouldTake:
+    """The venue's own validation has no objection."""
+
+
+CheckOutcome = WouldTake | Rejected | Unknown
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import msgspec
 
+from sor_core import __version__
 from sor_core.clock import Clock
 from sor_core.domain.decision import Decision, NoRoute
 from sor_core.domain.order import Order
 from sor_core.observability import Log
 from sor_core.ports import CachedMarket, StateError, StateStore
 from sor_core.routing.decide import decide
+from sor_core.routing.receipt import make_receipt
 from sor_core.routing.screen import admits, not_allowed
 from sor_core.services.gather import Gatherer
 from sor_core.settings import Settings
@@ -31,6 +34,8 @@ class Routed:
     decision_id: str
     decision: Decision
     cached: bool
+    receipt: dict[str, Any] | None = None
+    """Where one was asked for; never cached."""
 
 
 _CACHED: msgspec.json.Decoder[Routed] = msgspec.json.Decoder(Routed)
@@ -56,26 +61,25 @@ class RouteService:
         self._log = log
         self._decisions: dict[str, Routed] = {}
 
-    async def route(self, order: Order, *, fresh: bool) -> Routed | NoRoute:
-        """Decide `order`; with `fresh` neither a cached decision nor a cached book is used."""
+    async def route(self, order: Order, *, fresh: bool, receipt: bool = False) -> Routed | NoRoute:
+        """Decide `order`; with `fresh` neither a cached decision nor a cached book is used.
+
+        With `receipt` no cached decision is used either, for its books are not kept with it.
+        """
         key = self._key(order)
-        if not fresh and (remembered := self._live(self._decisions.get(key))) is not None:
+        decided_before = not (fresh or receipt)
+        if decided_before and (remembered := self._live(self._decisions.get(key))) is not None:
             return self._told(remembered)
         venues = [v for v in self._settings.venues if admits(order, v)]
-        cached = await self._load(order, venues, None if fresh else key)
+        cached = await self._load(order, venues, key if decided_before else None)
         body = cached.decision if cached is not None else None
         if body is not None and (stored := self._live(_decoded(body))) is not None:
             self._remember(key, stored)
             return self._told(stored)
         gathered = await self._gatherer.gather(order.symbol, venues, cached, fresh=fresh)
-        left_out = [not_allowed(v) for v in self._settings.venues if v not in venues]
-        decision = decide(
-            order,
-            gathered.markets,
-            [*gathered.failures, *left_out],
-            self._settings.policy,
-            self._clock.now_ms(),
-        )
+        failures = [*gathered.failures, *(not_allowed(v) for v in self._settings.venues if v not in venues)]
+        policy = self._settings.policy
+        decision = decide(order, gathered.markets, failures, policy, self._clock.now_ms())
         if isinstance(decision, NoRoute):
             await self._gatherer.flush()
             self._log.info("no route", symbol=str(order.symbol), reason=decision.reason)
@@ -84,6 +88,9 @@ class RouteService:
         self._remember(key, routed)
         if cached is not None:
             await asyncio.gather(self._save(key, routed), self._gatherer.flush())
+        if receipt:
+            parts = (order, gathered.markets, failures, policy, decision)
+            routed = replace(routed, receipt=make_receipt(*parts, routed.decision_id, __version__))
         return self._told(routed)
 
     def _told(self, routed: Routed) -> Routed:
@@ -97,6 +104,7 @@ class RouteService:
             legs=len(decision.legs),
             cached=routed.cached,
             excluded={e.venue: e.why for e in decision.excluded},
+            receipt_digest=None if routed.receipt is None else routed.receipt["digest"],
         )
         return routed
 

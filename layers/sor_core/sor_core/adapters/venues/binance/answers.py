@@ -18,12 +18,14 @@ from sor_core.adapters.venues.binance import facts
 from sor_core.adapters.venues.calls import Meaning, not_from_the_api, refused, unknown
 from sor_core.domain.errors import VenueError
 from sor_core.domain.trading import (
+    CheckOutcome,
     NotFoundNow,
     NotOpen,
     Rejected,
     RejectReason,
     Unknown,
     UnknownWhy,
+    WouldTake,
 )
 
 R, U = RejectReason, UnknownWhy
@@ -157,6 +159,7 @@ class _Error(msgspec.Struct):
 
 
 _ERROR = msgspec.json.Decoder(_Error)
+_CHECKED = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def meaning(code: int, text: str) -> Meaning:
@@ -184,6 +187,18 @@ def refusal(answer: Answer) -> Rejected | Unknown | None:
     if found is U.UNEXPECTED_CODE:
         found = STATUSES.get(answer.status, found)
     return refused(found, str(error.code), error.msg, answer)
+
+
+def read_check(answer: Answer) -> CheckOutcome:
+    """Read *Test new order*: an empty object, or what *New order* would refuse it with."""
+    refused_as = refusal(answer) or not_from_the_api(answer)
+    if refused_as is not None:
+        return refused_as
+    try:
+        checked = wire.decode(facts.VENUE, _CHECKED, answer.body)
+    except VenueError as error:
+        return unknown(error)
+    return Unknown(U.CONTRADICTORY, "more than a test is answered with") if checked else WouldTake()
 
 
 def query_refusal(answer: Answer, failure: VenueError) -> NotFoundNow | Unknown:

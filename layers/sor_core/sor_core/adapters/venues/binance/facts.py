@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from sor_core.domain.errors import VenueFailure
 from sor_core.domain.instrument import FeeRates, TradingStatus
-from sor_core.domain.trading import OrderState
+from sor_core.domain.trading import Fence, OrderState
 
 VENUE = "binance"
 
@@ -68,6 +68,10 @@ internal; 451 restricted location. They mean what they mean everywhere (see `wir
 # The trading side
 
 ORDER_PATH = "/api/v3/order"
+ORDER_TEST_PATH = "/api/v3/order/test"
+"""Test new order: takes the parameters of *New order*, "creates and validates a new order but does not
+send it into the matching engine". Balances are the engine's to refuse (-2010), so it does not look at
+them."""
 OPEN_ORDERS_PATH = "/api/v3/openOrders"
 ALL_ORDERS_PATH = "/api/v3/allOrders"
 MY_TRADES_PATH = "/api/v3/myTrades"
@@ -81,6 +85,21 @@ WINDOW_MS = 2000
 """``recvWindow`` sent with everything: a request that arrives later is refused, and is checked again
 before the matching engine (Request security, Timing security; 5000 without it, 60000 at most). It is
 the fence of an order, so it is short."""
+
+ENGINE_WAIT_MS = 10_000
+"""Errors, -1007: the API waits so long for the matching engine before it says that it does not know
+what came of an order. Taken for the longest that an order which was let in can be on its way."""
+
+SETTLE_GRACE_MS = 1000
+"""Assumed: how far the clocks of Binance's own servers may lie apart. It lets a timestamp be so far
+ahead of the server (Timing security)."""
+
+VISIBLE_MS = 2000
+"""Assumed: how late at most an order shows in queries and lists, which are answered by a data source
+that may lag behind the engine (General API Information, Data sources; no bound is given)."""
+
+FENCE = Fence(settle_ms=ENGINE_WAIT_MS + SETTLE_GRACE_MS, visible_ms=VISIBLE_MS, absence_proves=True)
+"""After it an order that was let in has met the engine, and one that was not is too old to be."""
 
 SELF_TRADE_PREVENTION = "EXPIRE_TAKER"
 """Self Trade Prevention FAQ: of two orders of the account that would meet, the new one goes. Orders

@@ -33,6 +33,7 @@ _WEIGHTS = {
     facts.ALL_ORDERS_PATH: 20,
     facts.ACCOUNT_PATH: 20,
     facts.COMMISSION_PATH: 20,
+    facts.ORDER_TEST_PATH: 1,
 }
 _DEPTH_WEIGHTS = ((100, 5), (500, 25), (1000, 50), (5000, 250))
 _AWAY_S = 60.0

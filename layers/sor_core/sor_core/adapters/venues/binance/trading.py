@@ -21,6 +21,8 @@ from sor_core.domain.money import plain
 from sor_core.domain.trading import (
     Cancelled,
     CancelOutcome,
+    CheckOutcome,
+    Fence,
     Fill,
     Found,
     FrozenRequest,
@@ -76,6 +78,11 @@ def build_place(placement: Placement, window: SendWindow) -> FrozenRequest:
     return FrozenRequest(placement, "POST", facts.ORDER_PATH, FORM, form(params).encode(), window)
 
 
+def check_call(request: FrozenRequest) -> Call:
+    """Write *Test new order*: the body of the order, at an address that places nothing."""
+    return Call("POST", facts.ORDER_TEST_PATH, body=request.body, content_type=request.content_type)
+
+
 def place_outcome(placement: Placement, answer: Answer) -> PlaceOutcome:
     """Read the answer to *New order*."""
     refusal = answers.refusal(answer)
@@ -115,6 +122,19 @@ class BinanceTrading:
     def place_is_idempotent(self) -> bool:
         """No: client order ids are unique among OPEN orders only."""
         return False
+
+    @property
+    def fence(self) -> Fence:
+        """See `facts.FENCE`."""
+        return facts.FENCE
+
+    async def check(self, request: FrozenRequest, *, timeout_s: float) -> CheckOutcome:
+        """Ask *Test new order* (weight 1), which looks at everything but balances and the book."""
+        try:
+            answer = await self._exchange(KeyUse.TRADE, lambda: check_call(request), timeout_s)
+        except VenueError as error:
+            return failed(error)
+        return answers.read_check(answer)
 
     def prepare(
         self, placement: Placement, instrument: Instrument, *, venue_now_ms: int
@@ -249,18 +269,25 @@ class BinanceTrading:
         return answer
 
     async def _ask(self, method: str, path: str, params: Mapping[str, str | int], timeout_s: float) -> Answer:
+        def stamped() -> Call:
+            window = {"recvWindow": facts.WINDOW_MS, "timestamp": self._clock.now_ms()}
+            return Call(method, path, query=form({**params, **window}), counted_by=params)
+
+        return await self._exchange(KeyUse.READ if method == "GET" else KeyUse.TRADE, stamped, timeout_s)
+
+    async def _exchange(self, use: KeyUse, write: Callable[[], Call], timeout_s: float) -> Answer:
+        """Ask what may be asked again: never an order."""
         time_left = TimeLeft(facts.VENUE, timeout_s)
 
         async def ask(credentials: Credentials) -> Answer:
-            stamped = {**params, "recvWindow": facts.WINDOW_MS, "timestamp": self._clock.now_ms()}
-            call = Call(method, path, query=form(stamped), counted_by=params)
+            call = write()
             signed_call = self._keys.sign(lambda: signed(call, credentials))
-            if method == "GET":
+            if call.method == "GET":
                 return await self._http.ask(signed_call, timeout_s=time_left.seconds)
             return await self._http.send_once(signed_call, timeout_s=time_left.seconds)
 
         async with time_left.bounds():
-            return await self._keys.ask(KeyUse.READ if method == "GET" else KeyUse.TRADE, ask)
+            return await self._keys.ask(use, ask)
 
 
 def _fills_of(symbol: Symbol) -> _Parse[Fill]:

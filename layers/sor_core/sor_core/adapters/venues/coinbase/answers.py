@@ -7,7 +7,7 @@ of status 5XX and every answer that is not of the API's own form. With status 20
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -20,6 +20,7 @@ from sor_core.domain.order import Side
 from sor_core.domain.trading import (
     Cancelled,
     CancelOutcome,
+    CheckOutcome,
     NotFoundNow,
     NotOpen,
     Placement,
@@ -28,6 +29,7 @@ from sor_core.domain.trading import (
     Unknown,
     UnknownWhy,
     VenueOrder,
+    WouldTake,
 )
 
 R, U = RejectReason, UnknownWhy
@@ -159,6 +161,11 @@ class _Created(msgspec.Struct):
     error_response: _Failure | None = None
 
 
+class _Previewed(msgspec.Struct):
+    errs: list[str]
+    preview_failure_reason: str | None = ""
+
+
 class _CancelResult(msgspec.Struct):
     success: bool
     order_id: str
@@ -171,6 +178,7 @@ class _CancelResults(msgspec.Struct):
 
 _ERROR = msgspec.json.Decoder(_Error)
 _CREATED = msgspec.json.Decoder(_Created)
+_PREVIEWED = msgspec.json.Decoder(_Previewed)
 _CANCEL_RESULTS = msgspec.json.Decoder(_CancelResults)
 
 
@@ -197,10 +205,33 @@ def read_place(answer: Answer, placement: Placement) -> VenueOrder | Rejected | 
         return Unknown(U.CONTRADICTORY, "no success, and the id of an order")
     if not reasons:
         return Unknown(U.VENUE_UNSURE, "no success, for an unknown reason")
+    text = created.error_response.message if created.error_response is not None else ""
+    return _denied(reasons, text or "", answer)
+
+
+def read_check(answer: Answer) -> CheckOutcome:
+    """Read *Preview Order*: ``errs`` holds what stands against the order, in words of `REASONS`."""
+    if answer.status != wire.OK:
+        return _refusal(answer)
+    vague = not_from_the_api(answer)
+    if vague is not None:
+        return vague
+    try:
+        previewed = wire.decode(facts.VENUE, _PREVIEWED, answer.body)
+    except VenueError as error:
+        return unknown(error)
+    reasons = _telling([*previewed.errs, previewed.preview_failure_reason])
+    if reasons:
+        return _denied(reasons, "", answer)
+    if previewed.errs:
+        return Unknown(U.VENUE_UNSURE, "an objection, for an unknown reason")
+    return WouldTake()
+
+
+def _denied(reasons: list[str], text: str, answer: Answer) -> Rejected | Unknown:
     # One that leaves it open goes before one that denies it.
     reason = next((each for each in reasons if isinstance(meaning(each), UnknownWhy)), reasons[0])
-    text = created.error_response.message if created.error_response is not None else ""
-    return refused(meaning(reason), reason, text or "", answer)
+    return refused(meaning(reason), reason, text, answer)
 
 
 def cancel_outcome(answer: Answer, order_id: str) -> CancelOutcome:
@@ -277,6 +308,10 @@ def _reasons(created: _Created) -> list[str]:
     if created.error_response is not None:
         each = created.error_response
         words = [each.error, each.new_order_failure_reason, each.preview_failure_reason, *words]
+    return _telling(words)
+
+
+def _telling(words: Iterable[str | None]) -> list[str]:
     return [word for word in words if word is not None and word not in NO_REASON]
 
 

@@ -1,9 +1,9 @@
 """What Coinbase's documentation says, each fact once.
 
 Sources are pages of the "Coinbase Advanced Trade API" documentation: *Get Public Product Book*,
-*Get Public Product*, *Get Server Time*, *Create Order*, *Get Order*, *List Orders*, *List Fills*,
-*Cancel Orders*, *List Accounts*, *Get Transaction Summary*, *API Key Authentication*, *REST API Rate
-Limits*. What codes mean for an order stands in `answers`.
+*Get Public Product*, *Get Server Time*, *Create Order*, *Preview Order*, *Get Order*, *List Orders*,
+*List Fills*, *Cancel Orders*, *List Accounts*, *Get Transaction Summary*, *API Key Authentication*,
+*REST API Rate Limits*. What codes mean for an order stands in `answers`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from decimal import Decimal
 
 from sor_core.domain.errors import VenueFailure
 from sor_core.domain.instrument import FeeRates
-from sor_core.domain.trading import OrderState
+from sor_core.domain.trading import Fence, OrderState
 
 VENUE = "coinbase"
 
@@ -56,6 +56,8 @@ RATE_LIMIT_ERROR_ID = "rate_limit_exceeded"
 # The trading side
 
 ORDERS_PATH = f"{_PREFIX}/orders"
+PREVIEW_PATH = f"{_PREFIX}/orders/preview"
+"""Preview Order: the product, side and configuration of an order, without its client order id."""
 ORDER_PATH = f"{_PREFIX}/orders/historical"
 """With ``/`` and Coinbase's id of an order: that order."""
 ORDER_LIST_PATH = f"{_PREFIX}/orders/historical/batch"
@@ -75,6 +77,18 @@ TOKEN_LIFE_MS = 60_000
 
 WINDOW_MS = 10_000
 """How long the token of an order lives: the only fence that an order has here, so it is short."""
+
+SETTLE_MS = 5000
+"""Assumed: how long a request that was let in before its token expired may wait to become an order.
+The token is looked at where a request enters (API Key Authentication); of what follows nothing is
+documented."""
+
+VISIBLE_MS = 3000
+"""Assumed: how late at most an order shows in queries and lists. No bound is documented."""
+
+FENCE = Fence(settle_ms=SETTLE_MS, visible_ms=VISIBLE_MS, absence_proves=False)
+"""As nothing ends a request that was let in, absence after it proves nothing by itself: it takes
+Coinbase's own refusal besides."""
 
 SELF_TRADE_PREVENTION_ID = "5e1f7a0e-50c1-4a5e-8b1d-5e1f7a0e50c1"
 """Create Order, ``self_trade_prevention_id``: orders of one id do not meet. Ours share this one."""

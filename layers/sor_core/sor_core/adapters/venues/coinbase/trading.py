@@ -25,6 +25,8 @@ from sor_core.domain.money import plain
 from sor_core.domain.order import Side
 from sor_core.domain.trading import (
     CancelOutcome,
+    CheckOutcome,
+    Fence,
     Fill,
     Found,
     FrozenRequest,
@@ -53,18 +55,29 @@ def build_place(placement: Placement, window: SendWindow) -> FrozenRequest:
     """Write *Create Order* for a placement that fits the product's rules."""
     document = {
         "client_order_id": placement.client_order_id,
-        "product_id": symbols.venue_symbol(placement.symbol),
-        "side": placement.side.upper(),
-        "order_configuration": _configuration(placement),
+        **_terms(placement),
         "self_trade_prevention_id": facts.SELF_TRADE_PREVENTION_ID,
     }
     return FrozenRequest(placement, "POST", facts.ORDERS_PATH, JSON, _encode(document), window)
+
+
+def check_call(request: FrozenRequest) -> Call:
+    """Write *Preview Order*: the order's terms, at an address that places nothing."""
+    return Call("POST", facts.PREVIEW_PATH, body=_encode(_terms(request.placement)), content_type=JSON)
 
 
 def place_outcome(placement: Placement, answer: Answer) -> PlaceOutcome:
     """Read the answer to *Create Order*."""
     read = answers.read_place(answer, placement)
     return placed(placement, read) if isinstance(read, VenueOrder) else read
+
+
+def _terms(placement: Placement) -> dict[str, object]:
+    return {
+        "product_id": symbols.venue_symbol(placement.symbol),
+        "side": placement.side.upper(),
+        "order_configuration": _configuration(placement),
+    }
 
 
 def _configuration(placement: Placement) -> Mapping[str, Mapping[str, str | bool]]:
@@ -124,6 +137,19 @@ class CoinbaseTrading:
     def place_is_idempotent(self) -> bool:
         """Yes: "the order corresponding with that ID will be returned instead" (Create Order)."""
         return True
+
+    @property
+    def fence(self) -> Fence:
+        """See `facts.FENCE`."""
+        return facts.FENCE
+
+    async def check(self, request: FrozenRequest, *, timeout_s: float) -> CheckOutcome:
+        """Ask *Preview Order*, which looks at balances, too."""
+        try:
+            answer = await self._ask(check_call(request), timeout_s)
+        except VenueError as error:
+            return failed(error)
+        return answers.read_check(answer)
 
     def prepare(
         self, placement: Placement, instrument: Instrument, *, venue_now_ms: int

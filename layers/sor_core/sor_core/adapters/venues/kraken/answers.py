@@ -30,6 +30,7 @@ from sor_core.domain.order import Side
 from sor_core.domain.trading import (
     Cancelled,
     CancelOutcome,
+    CheckOutcome,
     NotOpen,
     Placement,
     Rejected,
@@ -37,6 +38,7 @@ from sor_core.domain.trading import (
     Unknown,
     UnknownWhy,
     VenueOrder,
+    WouldTake,
 )
 
 T = TypeVar("T")
@@ -148,6 +150,29 @@ def meaning(error: str) -> Meaning:
 
 def read_place(answer: Answer, placement: Placement) -> VenueOrder | Rejected | Unknown:
     """Read *Add Order*: the order it made (of which it tells no amounts), or why it made none."""
+    added = _added(answer)
+    if not isinstance(added, _Added):
+        return added
+    if len(added.txid) != 1 or not added.txid[0]:
+        return Unknown(U.CONTRADICTORY, f"success with the ids of {len(added.txid)} orders")
+    side = _side(added, placement)
+    return pending(placement, added.txid[0], None, side) if isinstance(side, Side) else side
+
+
+def read_check(answer: Answer, placement: Placement) -> CheckOutcome:
+    """Read *Add Order* with ``validate``: the order's description without an id, or why not."""
+    added = _added(answer)
+    if not isinstance(added, _Added):
+        return added
+    if added.txid:
+        return Unknown(U.CONTRADICTORY, "validated only, and the id of an order")
+    if not added.descr.order:
+        return Unknown(U.MALFORMED, "validated, without the order's description")
+    side = _side(added, placement)
+    return WouldTake() if isinstance(side, Side) else side
+
+
+def _added(answer: Answer) -> _Added | Rejected | Unknown:
     vague = not_from_the_api(answer)
     if vague is not None:
         return vague
@@ -161,15 +186,15 @@ def read_place(answer: Answer, placement: Placement) -> VenueOrder | Rejected | 
         return _refusal(errors, added, answer)
     if answer.status != wire.OK:
         return Unknown(U.MALFORMED, f"HTTP {answer.status} without an error")
-    if len(added.txid) != 1 or not added.txid[0]:
-        return Unknown(U.CONTRADICTORY, f"success with the ids of {len(added.txid)} orders")
+    return added
+
+
+def _side(added: _Added, placement: Placement) -> Side | Unknown:
     try:
         side = _described_side(added.descr.order, placement)
     except VenueError as error:
         return unknown(error)
-    if side is None:
-        return Unknown(U.CONTRADICTORY, "another order's description")
-    return pending(placement, added.txid[0], None, side)
+    return Unknown(U.CONTRADICTORY, "another order's description") if side is None else side
 
 
 def cancel_outcome(answer: Answer) -> CancelOutcome:

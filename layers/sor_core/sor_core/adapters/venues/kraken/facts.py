@@ -14,7 +14,7 @@ from decimal import Decimal
 
 from sor_core.domain.errors import VenueFailure
 from sor_core.domain.instrument import FeeRates, TradingStatus
-from sor_core.domain.trading import OrderState
+from sor_core.domain.trading import Fence, OrderState
 from sor_core.ports import SystemStatus
 
 VENUE = "kraken"
@@ -95,6 +95,9 @@ HTTP_FAILURES: Mapping[int, VenueFailure] = {}
 # The trading side
 
 ADD_ORDER_PATH = "/0/private/AddOrder"
+VALIDATE_ONLY = "validate"
+"""Add Order: with this ``true`` the order is checked and not placed, and the answer has no ``txid``.
+Balances are not looked at, as clients have seen."""
 CANCEL_ORDER_PATH = "/0/private/CancelOrder"
 OPEN_ORDERS_PATH = "/0/private/OpenOrders"
 CLOSED_ORDERS_PATH = "/0/private/ClosedOrders"
@@ -111,6 +114,17 @@ SIGNATURE_HEADER = "api-sign"
 WINDOW_MS = 5000
 """How far ahead an order's ``deadline`` lies, after which the matching engine refuses it (Add Order: 2
 s to 60 s). It is the fence of an order, so it is short; Kraken's clock is known to half a second."""
+
+SETTLE_MS = 2000
+"""Assumed: how long after its deadline an order that the engine took may still be at work there. The
+engine itself refuses what is past its deadline (Add Order), so this is for its clock to differ from
+the one that *Get Server Time* tells."""
+
+VISIBLE_MS = 2000
+"""Assumed: how late at most an order shows in queries and lists. No bound is documented."""
+
+FENCE = Fence(settle_ms=SETTLE_MS, visible_ms=VISIBLE_MS, absence_proves=True)
+"""After it nothing that the engine had not taken is taken any more."""
 
 SELF_TRADE_PREVENTION = "cancel-newest"
 """Add Order, ``stptype``: of two orders of the account that would meet, the new one goes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -22,6 +23,8 @@ from sor_core.domain.instrument import Instrument, Symbol
 from sor_core.domain.money import plain
 from sor_core.domain.trading import (
     CancelOutcome,
+    CheckOutcome,
+    Fence,
     Fill,
     FrozenRequest,
     NotFoundNow,
@@ -75,6 +78,12 @@ def build_place(placement: Placement, window: SendWindow) -> FrozenRequest:
     return FrozenRequest(placement, "POST", facts.ADD_ORDER_PATH, FORM, form(params).encode(), window)
 
 
+def check_call(request: FrozenRequest) -> Call:
+    """Write *Add Order* that validates only: nothing is placed with this flag."""
+    call = order_call(request, pair=symbols.venue_symbol(request.placement.symbol))
+    return replace(call, body=call.body + f"&{facts.VALIDATE_ONLY}=true".encode())
+
+
 def place_outcome(placement: Placement, answer: Answer) -> PlaceOutcome:
     """Read the answer to *Add Order*."""
     read = answers.read_place(answer, placement)
@@ -117,6 +126,19 @@ class KrakenTrading:
     def place_is_idempotent(self) -> bool:
         """No: client order ids are unique among OPEN orders only."""
         return False
+
+    @property
+    def fence(self) -> Fence:
+        """See `facts.FENCE`."""
+        return facts.FENCE
+
+    async def check(self, request: FrozenRequest, *, timeout_s: float) -> CheckOutcome:
+        """Ask *Add Order* to validate, in turn as an order: balances and the book are not looked at."""
+        try:
+            answer = await self._exchange(check_call(request), TimeLeft(facts.VENUE, timeout_s), KeyUse.TRADE)
+        except VenueError as error:
+            return failed(error)
+        return answers.read_check(answer, request.placement)
 
     def prepare(
         self, placement: Placement, instrument: Instrument, *, venue_now_ms: int
@@ -283,7 +305,7 @@ class KrakenTrading:
         use: KeyUse = KeyUse.READ,
         counted_by: Mapping[str, str | int] | None = None,
     ) -> Answer:
-        """Ask a question, or cancel: what may be said again where another's nonce was faster."""
+        """Ask a question, or cancel."""
         call = Call(
             "POST",
             path,
@@ -291,6 +313,10 @@ class KrakenTrading:
             content_type=FORM,
             counted_by=params if counted_by is None else counted_by,
         )
+        return await self._exchange(call, time_left, use)
+
+    async def _exchange(self, call: Call, time_left: TimeLeft, use: KeyUse) -> Answer:
+        """Ask what may be asked again where another's nonce was faster: never an order."""
 
         async def ask(credentials: Credentials) -> Answer:
             async with self._nonce(credentials, time_left) as nonce:

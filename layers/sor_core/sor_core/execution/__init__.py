@@ -1,0 +1,1 @@
+"""Orders that are sent: never more at stake than was ordered. Pure."""

@@ -1,0 +1,69 @@
+"""What a caller asks to be executed, and why that may be refused before anything is sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from sor_core.domain.order import Order
+from sor_core.domain.trading import CheckOutcome, Refusal
+from sor_core.execution.record import TimeInForce
+
+
+@dataclass(frozen=True, slots=True)
+class ExecuteRequest:
+    """An order to execute, as accepted at the edge."""
+
+    order: Order
+    time_in_force: TimeInForce
+    """What becomes of a limit order's rest; IOC for a market order."""
+    caller: str
+    """Who asks, as the gateway authenticated them."""
+    client_order_id: str
+    """The caller's own name of the order; empty where none was given."""
+    key: str | None
+    """The `Idempotency-Key`, else the client order id; None where neither was given."""
+    body_hash: str
+    """SHA-256 in hex of what was asked, in canonical form."""
+    dry_run: bool
+    wait_s: float
+    """How long the caller waits for the end, from receipt."""
+    received_at_ms: int
+    correlation_id: str
+
+
+class RefusalReason(StrEnum):
+    """Why an order is refused before anything is sent; each has its own problem type."""
+
+    SYMBOL_NOT_ALLOWED = "symbol_not_allowed"
+    HALTED = "trading_halted"
+    REDUCE_ONLY = "reduce_only"
+    KEY_REQUIRED = "idempotency_key_required"
+    KEY_REUSED = "idempotency_key_reused"
+    """The key belongs to an order with another body."""
+    ORDER_NOTIONAL = "order_notional_limit"
+    DAILY_NOTIONAL = "daily_notional_limit"
+    PRICE_COLLAR = "price_collar"
+    FUNDS_RESERVED = "funds_reserved"
+    """Other orders in flight have claimed the balances."""
+    VENUE_RULES = "venue_rules"
+    """A leg does not fit its venue's trading rules."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nothing was sent and nothing stored."""
+
+    reason: RefusalReason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedLeg:
+    """What a dry run found of a leg."""
+
+    venue: str
+    size: Decimal
+    limit_price: Decimal
+    outcome: CheckOutcome | Refusal

@@ -1,0 +1,98 @@
+"""What is checked before money moves. Pure: the counters' own ceilings are held by the ledger's writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from statistics import median
+
+from sor_core.domain.instrument import Symbol
+from sor_core.domain.money import BPS, exact, plain, round_significant
+from sor_core.domain.order import Order, OrderType, Side
+from sor_core.execution.protocol import TradingMode
+from sor_core.execution.request import RefusalReason, Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the operator configured (see docs/configuration.md)."""
+
+    symbols: frozenset[Symbol] | None
+    """Only these may be traded; None is all."""
+    order_notionals: Mapping[str, Decimal]
+    """Most notional of one order, by quote asset; ``*`` is any other."""
+    daily_notionals: Mapping[str, Decimal]
+    """Most notional of all orders of a UTC day, by quote asset; ``*`` is any other."""
+    collar_bps: Decimal
+    """How far the price cap may lie from the reference, on the side that costs money."""
+
+
+def of_quote(limits: Mapping[str, Decimal], quote: str) -> Decimal:
+    """The limit for a quote asset."""
+    return limits.get(quote, limits["*"])
+
+
+def refuse_order(order: Order, limits: Limits, mode: TradingMode) -> Refused | None:
+    """Hold an order against what can be said before the market is looked at."""
+    if limits.symbols is not None and order.symbol not in limits.symbols:
+        allowed = ", ".join(sorted(map(str, limits.symbols)))
+        return Refused(RefusalReason.SYMBOL_NOT_ALLOWED, f"orders are allowed in {allowed}")
+    if not mode.admits(order.side):
+        if mode is TradingMode.HALTED:
+            return Refused(RefusalReason.HALTED, "trading is halted")
+        return Refused(RefusalReason.REDUCE_ONLY, "only orders that sell are taken")
+    return None
+
+
+def refuse_decision(
+    order: Order,
+    base: Decimal,
+    arrival_mid: Decimal,
+    price_cap: Decimal,
+    mids: Sequence[Decimal],
+    limits: Limits,
+) -> Refused | None:
+    """Hold a decided order against its notional limit and the price collar.
+
+    Parameters
+    ----------
+    order
+        As asked.
+    base
+        The most it may fill, base asset.
+    arrival_mid, price_cap
+        Of the decision.
+    mids
+        Each venue's own mid, also of venues that were left out: their median is the reference.
+    limits
+        As configured.
+    """
+    quote = order.symbol.quote
+    with exact():
+        notional = base * max(price_cap, arrival_mid)
+        most = of_quote(limits.order_notionals, quote)
+        if notional > most:
+            told = plain(round_significant(notional, 12))
+            detail = f"{told} {quote} at worst, at most {plain(most)} are allowed"
+            return Refused(RefusalReason.ORDER_NOTIONAL, detail)
+        reference = Decimal(median(mids)) if mids else arrival_mid
+        for what, price in (("the price cap", price_cap), ("the arrival mid", arrival_mid)):
+            if (
+                what == "the price cap"
+                and order.type is OrderType.LIMIT
+                and not _marketable(order.side, price, reference)
+            ):
+                continue  # a limit away from the market costs nothing by itself
+            distance = abs(price - reference) / reference * BPS
+            if distance > limits.collar_bps:
+                detail = (
+                    f"{what} lies {plain(round_significant(distance, 4))} bps from the median of the venues' "
+                    f"mids, {plain(round_significant(reference, 12))}; {plain(limits.collar_bps)} are allowed"
+                )
+                return Refused(RefusalReason.PRICE_COLLAR, detail)
+    return None
+
+
+def _marketable(side: Side, price: Decimal, reference: Decimal) -> bool:
+    return price > reference if side is Side.BUY else price < reference

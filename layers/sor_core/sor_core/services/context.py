@@ -1,0 +1,23 @@
+"""What every service of the trading side is given of the world."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from sor_core.clock import Clock
+from sor_core.observability import Log
+from sor_core.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Time, randomness, configuration and a place to tell what happens."""
+
+    clock: Clock
+    sleep: Callable[[float], Awaitable[None]]
+    """Waits so many seconds of `clock`'s time."""
+    new_id: Callable[[], str]
+    """Gives random texts of 32 hex digits, each once."""
+    settings: Settings
+    log: Log

@@ -1,0 +1,111 @@
+"""What an operator does: the switch, and settling an order that needs review."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sor_core.domain.errors import VenueError
+from sor_core.domain.trading import VenueOrder
+from sor_core.execution import protocol
+from sor_core.execution.record import Attempt, OrderRecord, OrderStatus
+from sor_core.ports import Conflict, LedgerError, OrderLedger, Saved, Switch
+from sor_core.services.context import Context
+from sor_core.services.desk import Desk
+from sor_core.services.execute import ExecutionService
+
+CANCEL_WITHIN_MS = 15_000
+"""How long setting the switch waits for what rests to be cancelled; the sweep goes on after it."""
+_AT_ONCE = 8
+_MOST = 500
+_FAR_MS = 10 * 365 * 86_400_000
+
+
+class ReviewError(Exception):
+    """An order cannot be settled that way; its text says why. Nothing was changed."""
+
+
+class ControlService:
+    """The operator's hands."""
+
+    def __init__(
+        self, execution: ExecutionService, desk: Desk, ledger: OrderLedger, context: Context
+    ) -> None:
+        self._execution = execution
+        self._desk = desk
+        self._ledger = ledger
+        self._clock = context.clock
+        self._log = context.log
+
+    async def set_switch(self, mode: protocol.TradingMode, reason: str, by: str) -> tuple[Switch, int]:
+        """Set the switch, then cancel what rests and is not admitted any more.
+
+        Returns the switch and how many orders are still open that it does not admit. Raises
+        `LedgerError` before the switch is set; after that the sweep makes up for what fails.
+        """
+        switch = Switch(mode, reason, by, self._clock.now_ms())
+        await self._ledger.set_switch(switch)
+        self._log.warning("trading switch", mode=mode, reason=reason, by=by)
+        if mode is protocol.TradingMode.RUNNING:
+            return switch, 0
+        try:
+            still_open = await self._end_all(mode)
+        except LedgerError as error:
+            self._log.warning("ledger unavailable", error=str(error))
+            still_open = -1
+        return switch, still_open
+
+    async def _end_all(self, mode: protocol.TradingMode) -> int:
+        until_ms = self._clock.now_ms() + CANCEL_WITHIN_MS
+        ids = await self._ledger.due(self._clock.now_ms() + _FAR_MS, limit=_MOST)
+        gate = asyncio.Semaphore(_AT_ONCE)
+
+        async def end(order_id: str) -> bool:
+            async with gate:
+                record = await self._ledger.load(order_id)
+                if record is None or record.ending is not None or mode.admits(record.side):
+                    return False
+                ended = await self._execution.cancel(order_id, None, until_ms)
+                return ended is not None and ended.ending is None
+
+        return sum(await asyncio.gather(*(end(order_id) for order_id in ids)))
+
+    async def settle(
+        self, order_id: str, number: int, *, never_placed: bool, note: str, by: str
+    ) -> OrderRecord | None:
+        """Take over a person's finding about one attempt of an order under review.
+
+        With `never_placed` it counts as never placed, which is refused where the venue shows it;
+        otherwise the venue's present word is taken over. None where there is no such order. Raises
+        `ReviewError`, `LedgerError`.
+        """
+        record = await self._ledger.load(order_id)
+        if record is None:
+            return None
+        if record.status is not OrderStatus.NEEDS_REVIEW:
+            raise ReviewError(f"the order is {record.status}, not under review")
+        try:
+            attempt = record.attempt(number)
+        except KeyError:
+            raise ReviewError(f"the order has no attempt {number}") from None
+        found = await self._shown(attempt)
+        if never_placed and found is not None:
+            raise ReviewError(f"{attempt.venue} shows it: {found.state}, {found.filled_size} filled")
+        if not never_placed and found is None:
+            raise ReviewError(f"{attempt.venue} does not show it")
+        try:
+            after = protocol.reviewed(record, number, found, by, note, self._clock.now_ms())
+        except protocol.ProtocolError as error:
+            raise ReviewError(str(error)) from error
+        saved = await self._ledger.save(record, after)
+        if isinstance(saved, Saved):
+            self._log.warning("reviewed", order_id=order_id, attempt=number, by=by, status=after.status)
+            return saved.record
+        if isinstance(saved, Conflict):
+            raise ReviewError("it was written by another at the same moment; look at it again")
+        raise LedgerError("the review was not written")
+
+    async def _shown(self, attempt: Attempt) -> VenueOrder | None:
+        try:
+            return await self._desk.shown(attempt)
+        except VenueError as error:
+            raise ReviewError(f"{attempt.venue} does not answer: {error.failure}") from error

@@ -1,0 +1,392 @@
+"""Execute an order: decide on fresh books, write it down, send it, say what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from sor_core.domain.decision import Decision, NoRoute, NoRouteReason
+from sor_core.domain.money import exact
+from sor_core.execution import protocol
+from sor_core.execution.dues import Ceiling, Counter, utc_day
+from sor_core.execution.plan import Pace, legs_of, resting_leg, resting_terms, terms
+from sor_core.execution.protocol import Intention, Me, Step
+from sor_core.execution.record import (
+    AttemptState,
+    OrderRecord,
+    OrderStatus,
+    PlannedLeg,
+    Terms,
+    TimeInForce,
+)
+from sor_core.execution.request import CheckedLeg, ExecuteRequest, RefusalReason, Refused
+from sor_core.execution.risk import of_quote, refuse_decision, refuse_order
+from sor_core.ports import (
+    CeilingPassed,
+    Failover,
+    IdempotencyKey,
+    KeyTaken,
+    LedgerError,
+    NotAdmitted,
+    OrderLedger,
+    Saved,
+    StateError,
+)
+from sor_core.routing.candidates import price_cap
+from sor_core.routing.decide import decide
+from sor_core.routing.ladder import MalformedBookError, touch
+from sor_core.routing.screen import admits, not_allowed, screen
+from sor_core.services.context import Context
+from sor_core.services.desk import SEND_WITHIN_MS, Desk, View
+from sor_core.services.drive import Driver, ceilings_for
+
+OWNED_FOR_MS = 60_000
+"""Longer than any process lives: past it the sweep may take an order away."""
+HANDED_OVER_FOR_MS = 20_000
+"""How long the state machine has to begin before the sweep starts another."""
+_ACCEPT_TRIES = 3
+_POLL_S = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """An order that was accepted, as it stands."""
+
+    record: OrderRecord
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """What would have been sent."""
+
+    decision_id: str
+    decision: Decision | None
+    """None where the order would rest."""
+    legs: tuple[CheckedLeg, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A decided order, not written down yet."""
+
+    terms: Terms
+    intentions: tuple[Intention, ...]
+    legs: tuple[PlannedLeg, ...]
+    refused: tuple[CheckedLeg, ...]
+    decision: Decision | None
+    view: View
+    receipt: bytes | None
+
+
+class ExecutionService:
+    """Accepts and executes orders, one request at a time or many."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        driver: Driver,
+        ledger: OrderLedger,
+        failover: Failover,
+        context: Context,
+    ) -> None:
+        self._desk = desk
+        self._driver = driver
+        self._ledger = ledger
+        self._failover = failover
+        self._clock = context.clock
+        self._sleep = context.sleep
+        self._new_id = context.new_id
+        self._settings = context.settings
+        self._log = context.log
+
+    async def execute(self, request: ExecuteRequest) -> Executed | DryRun | NoRoute | Refused:
+        """Execute an order, or say why not.
+
+        `Refused` and `NoRoute` mean that nothing was sent and nothing stored. Raises `LedgerError`
+        where that cannot be said: repeated under the same key it finds the order, if there is one.
+        """
+        if (known := await self._known(request)) is not None:
+            return known
+        mode = await self._driver.mode()
+        refused = refuse_order(request.order, self._settings.limits, mode)
+        if refused is not None:
+            return refused
+        done: Executed | DryRun | NoRoute | Refused | None = None
+        for _ in range(_ACCEPT_TRIES):
+            done = await self._try(request)
+            if done is not None:
+                break
+        if isinstance(done, Executed | DryRun):
+            return done
+        # The same request may have been accepted meanwhile, and that be why there was nothing left.
+        return (
+            await self._known(request)
+            or done
+            or Refused(RefusalReason.FUNDS_RESERVED, "other orders keep claiming the same balances")
+        )
+
+    async def _known(self, request: ExecuteRequest) -> Executed | Refused | None:
+        """The order of the request's key, if it has one."""
+        if request.key is None or request.dry_run:
+            return None
+        taken = await self._ledger.find(request.caller, request.key)
+        return None if taken is None else await self._existing(taken, request)
+
+    async def _try(self, request: ExecuteRequest) -> Executed | DryRun | NoRoute | Refused | None:
+        """Decide, accept and carry out; None where other orders claimed the same money meanwhile."""
+        order_id = self._new_id()
+        prepared = await self._prepare(request, order_id)
+        if isinstance(prepared, NoRoute | Refused):
+            return prepared
+        if request.dry_run:
+            return await self._dry_run(prepared)
+        accepted = await self._accept(request, order_id, prepared)
+        if isinstance(accepted, KeyTaken):
+            return await self._existing(accepted, request)
+        if accepted is None or isinstance(accepted, Refused):
+            return accepted
+        return await self._carry_out(*accepted, request)
+
+    # Deciding -------------------------------------------------------------------------------------
+
+    async def _prepare(self, request: ExecuteRequest, order_id: str) -> _Prepared | NoRoute | Refused:
+        order, settings = request.order, self._settings
+        venues = [v for v in settings.venues if admits(order, v)]
+        view = await self._desk.view(order, venues)
+        left_out = [not_allowed(v) for v in settings.venues if v not in venues]
+        now_ms = self._clock.now_ms()
+        decision = decide(order, view.markets, [*view.failures, *left_out], settings.policy, now_ms)
+        decision_id = self._new_id()
+        pace = Pace(
+            settings.max_rounds, settings.execution_ms, settings.review_after_ms, settings.strict_resolution
+        )
+        if isinstance(decision, NoRoute):
+            leg = self._resting(request, decision, view)
+            if leg is None:
+                return decision
+            mid = arrival_mid_of(view)
+            agreed = resting_terms(order, leg, mid, price_cap(order, mid), decision_id, pace, now_ms)
+            legs: tuple[PlannedLeg, ...] = (leg,)
+        else:
+            agreed = terms(order, request.time_in_force, decision, decision_id, pace, now_ms, "")
+            legs = legs_of(
+                decision.legs, order.side, decision.price_cap, order.quote_amount, view.instruments
+            )
+        refused = refuse_decision(
+            order, agreed.base, agreed.arrival_mid, agreed.price_cap, _mids(view), settings.limits
+        )
+        if refused is not None:
+            return refused
+        intentions, unfit = self._desk.intentions(order_id, order, legs, view, 1)
+        checked = tuple(CheckedLeg(leg.venue, leg.size, leg.limit_price, why) for leg, why in unfit)
+        if not intentions and not request.dry_run:
+            detail = "; ".join(f"{leg.venue}: {why.detail}" for leg, why in unfit)
+            return Refused(RefusalReason.VENUE_RULES, detail or "no leg is large enough for its venue")
+        chosen = None if isinstance(decision, NoRoute) else decision
+        return _Prepared(agreed, tuple(intentions), legs, checked, chosen, view, None)
+
+    def _resting(self, request: ExecuteRequest, no_route: NoRoute, view: View) -> PlannedLeg | None:
+        """Where a limit order waits of which nothing can be filled at once."""
+        order = request.order
+        waits = no_route.reason in {NoRouteReason.SLIPPAGE, NoRouteReason.INSUFFICIENT_DEPTH}
+        if request.time_in_force is not TimeInForce.GTC or order.amount is None or not waits:
+            return None
+        cap = price_cap(order, arrival_mid_of(view))
+        now_ms, policy = self._clock.now_ms(), self._settings.policy
+        able = [m for m in view.markets if screen(m, order.side, policy, now_ms) is None]
+        return resting_leg(able, order.side, order.amount, cap, ())
+
+    async def _dry_run(self, prepared: _Prepared) -> DryRun:
+        outcomes = await asyncio.gather(*(self._desk.check(i.request) for i in prepared.intentions))
+        checked = []
+        for intention, outcome in zip(prepared.intentions, outcomes, strict=True):
+            placement = intention.request.placement
+            size, price = placement.size or Decimal(0), placement.limit_price or Decimal(0)
+            checked.append(CheckedLeg(placement.venue, size, price, outcome))
+        return DryRun(prepared.terms.decision_id, prepared.decision, (*checked, *prepared.refused))
+
+    # Accepting ------------------------------------------------------------------------------------
+
+    async def _accept(
+        self, request: ExecuteRequest, order_id: str, prepared: _Prepared
+    ) -> tuple[OrderRecord, Me] | KeyTaken | Refused | None:
+        """Write the order down with its attempts, its key and its claims: all of it, or nothing."""
+        now_ms = self._clock.now_ms()
+        me = Me(self._new_id(), 1)
+        blank = OrderRecord(
+            order_id=order_id,
+            caller=request.caller,
+            client_order_id=request.client_order_id,
+            correlation_id=request.correlation_id,
+            created_at_ms=request.received_at_ms,
+            terms=prepared.terms,
+            owner=me.owner,
+            epoch=me.epoch,
+            due_at_ms=now_ms + OWNED_FOR_MS,
+        )
+        record, me = protocol.intend(
+            blank, me, prepared.intentions, not_after_ms=now_ms + SEND_WITHIN_MS, now_ms=now_ms
+        )
+        key = None
+        if request.key is not None:
+            key = IdempotencyKey(request.caller, request.key, request.body_hash)
+        ceilings = ceilings_for(None, record, {**prepared.view.ceilings, **self._daily(record)})
+        outcome = await self._ledger.accept(record, key, ceilings, prepared.receipt)
+        match outcome:
+            case Saved(written):
+                self._log.info(
+                    "order accepted",
+                    order_id=order_id,
+                    decision_id=written.terms.decision_id,
+                    symbol=written.symbol,
+                    side=written.side,
+                    legs=[f"{a.venue} {a.size} at {a.limit_price}" for a in written.attempts],
+                )
+                return written, me
+            case KeyTaken():
+                return outcome
+            case NotAdmitted(mode):
+                refused = refuse_order(request.order, self._settings.limits, mode)
+                return refused or Refused(RefusalReason.HALTED, "trading was halted a moment ago")
+            case CeilingPassed(counter, ceiling):
+                if counter.kind == "hold":
+                    return None
+                detail = f"the day's orders in {counter.asset} may come to {ceiling.most} at most"
+                return Refused(RefusalReason.DAILY_NOTIONAL, detail)
+
+    def _daily(self, record: OrderRecord) -> Mapping[Counter, Ceiling]:
+        quote = record.terms.order.symbol.quote
+        most = of_quote(self._settings.limits.daily_notionals, quote)
+        return {Counter("day", utc_day(record.created_at_ms), quote): Ceiling(most)}
+
+    async def _existing(self, taken: KeyTaken, request: ExecuteRequest) -> Executed | Refused:
+        """The order of a key, once it has ended or the wait is over."""
+        if taken.body_hash != request.body_hash:
+            detail = f"it belongs to order {taken.order_id}, which was asked for in other words"
+            return Refused(RefusalReason.KEY_REUSED, detail)
+        record = await self._ledger.load(taken.order_id)
+        if record is None:
+            raise LedgerError("a key without its order")
+        return Executed(await self.await_end(record, _deadline_ms(request)))
+
+    # Carrying out ---------------------------------------------------------------------------------
+
+    async def _carry_out(self, record: OrderRecord, me: Me, request: ExecuteRequest) -> Executed:
+        until_ms = _deadline_ms(request)
+        try:
+            record, step = await self._driver.drive(record, me, until_ms=until_ms, may=_in_handler)
+            return Executed(await self.leave(record, step, until_ms))
+        except LedgerError as error:
+            # It stands in the ledger, with all that may have been sent: the sweep carries it on.
+            self._log.warning("ledger unavailable", order_id=record.order_id, error=str(error))
+            return Executed(record)
+
+    async def leave(self, record: OrderRecord, step: Step, until_ms: int) -> OrderRecord:
+        """Leave an order to whoever comes next, and wait for its end as long as the caller does."""
+        if record.ending is not None:
+            return record
+        if not isinstance(step, protocol.Stop):
+            rests = record.status is OrderStatus.RESTING and isinstance(step, protocol.Wait)
+            now_ms = self._clock.now_ms()
+            due_at_ms = (
+                step.until_ms if isinstance(step, protocol.Wait) and rests else now_ms + HANDED_OVER_FOR_MS
+            )
+            saved = await self._ledger.save(record, protocol.released(record, due_at_ms=due_at_ms))
+            if isinstance(saved, Saved):
+                record = saved.record
+                if rests:
+                    return record
+                await self._hand_over(record)
+        return await self.await_end(record, until_ms)
+
+    async def _hand_over(self, record: OrderRecord) -> None:
+        try:
+            await self._failover.start(record.order_id, record.epoch, record.correlation_id)
+            self._log.info("handed over", order_id=record.order_id, epoch=record.epoch)
+        except StateError as error:
+            self._log.warning("failover not started", order_id=record.order_id, error=str(error))
+
+    async def await_end(self, record: OrderRecord, until_ms: int) -> OrderRecord:
+        """Look at an order until it has ended, or rests, or the time is up."""
+        while record.ending is None and record.status is not OrderStatus.RESTING:
+            if self._clock.now_ms() >= until_ms:
+                break
+            await self._sleep(_POLL_S)
+            record = await self._ledger.load(record.order_id) or record
+        return record
+
+    # Cancelling -----------------------------------------------------------------------------------
+
+    async def cancel(self, order_id: str, caller: str | None, until_ms: int) -> OrderRecord | None:
+        """Ask for an order's end; None where the caller has no such order. Raises `LedgerError`."""
+        while True:
+            record = await self._ledger.load(order_id)
+            if record is None or caller not in {None, record.caller}:
+                return None
+            if record.ending is not None:
+                return record
+            now_ms = self._clock.now_ms()
+            asked, me = protocol.cancel_asked(record, now_ms), None
+            if not record.owner or record.due_at_ms <= now_ms:
+                due_at_ms = now_ms + OWNED_FOR_MS
+                asked, me = protocol.taken_over(asked, self._new_id(), now_ms, due_at_ms=due_at_ms)
+            if asked == record:
+                return await self.await_end(record, until_ms)
+            saved = await self._ledger.save(record, asked)
+            if isinstance(saved, Saved):
+                break
+        if me is None:
+            return await self.await_end(saved.record, until_ms)
+        record, step = await self._driver.drive(saved.record, me, until_ms=until_ms, may=_cancelling)
+        return await self.leave(record, step, until_ms)
+
+
+def _in_handler(step: Step, record: OrderRecord) -> bool:
+    """What a handler does itself: everything as long as nothing went wrong. The rest is the machine's."""
+    match step:
+        case protocol.Ask(numbers):
+            return all(record.attempt(n).state is AttemptState.LIVE for n in numbers)
+        case protocol.Choose():
+            return not record.avoid
+        case protocol.Wait():
+            return all(a.is_settled or a.state is AttemptState.LIVE for a in record.attempts) and (
+                record.status is not OrderStatus.RESTING
+            )
+        case protocol.Replay():
+            return False
+        case _:
+            return True
+
+
+def _cancelling(step: Step, record: OrderRecord) -> bool:
+    match step:
+        case protocol.CancelAtVenue() | protocol.Ask() | protocol.Finish() | protocol.Review():
+            return True
+        case protocol.Wait():
+            return all(a.is_settled or a.state is AttemptState.LIVE for a in record.attempts)
+        case _:
+            return False
+
+
+def _deadline_ms(request: ExecuteRequest) -> int:
+    return request.received_at_ms + round(request.wait_s * 1000)
+
+
+def _mids(view: View) -> Sequence[Decimal]:
+    """Each venue's own mid, where its book has two sides that can be read."""
+    found = []
+    with exact():
+        for market in view.markets:
+            try:
+                if market.book.bids and market.book.asks:
+                    found.append((touch(market.book.bids) + touch(market.book.asks)) / 2)
+            except MalformedBookError:
+                continue
+    return found
+
+
+def arrival_mid_of(view: View) -> Decimal:
+    """The consolidated mid where no decision tells one; raises `ValueError` without any book."""
+    return Decimal(sum(_mids(view), Decimal(0)) / len(_mids(view)))
