@@ -125,20 +125,26 @@ class House:
     def new_id(self) -> str:
         return hashlib.sha256(str(next(self.ids)).encode()).hexdigest()[:32]
 
-    def process(self, ledger: OrderLedger | None = None, settings: Settings | None = None) -> Process:
-        settings = settings or self.settings
-        ledger = ledger or self.ledger
+    def process(
+        self,
+        ledger: OrderLedger | None = None,
+        clients: tuple[httpx.AsyncClient, httpx.AsyncClient] | None = None,
+    ) -> Process:
+        """A process with its own services; also with its own order and market data clients, where given."""
+        settings, ledger = self.settings, ledger or self.ledger
+        order_client, market_client = clients or (self.parts.client, self.market_client)
+        parts = replace(self.parts, client=order_client)
         context = Context(self.clock, self.clock.sleep, self.new_id, settings, self.log)
         parties, public = {}, {}
         for venue in settings.venues:
             at = VenueClock(self.clock)
             url = self.venues.url
             parties[venue] = Counterparty(
-                trading(venue, self.parts, at, gateway_url=url),
-                market_data(venue, self.parts.client, self.clock, gateway_url=url),
+                trading(venue, parts, at, gateway_url=url),
+                market_data(venue, order_client, self.clock, gateway_url=url),
                 at,
             )
-            public[venue] = market_data(venue, self.market_client, self.clock, gateway_url=url)
+            public[venue] = market_data(venue, market_client, self.clock, gateway_url=url)
         gatherer = Gatherer(public, self.store, self.clock, self.new_id, settings, self.log)
         desk = Desk(parties, gatherer, ledger, self.store, context)
         driver = Driver(desk, ledger, context)

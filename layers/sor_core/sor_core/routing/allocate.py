@@ -20,8 +20,7 @@ not claimed to be least (`lower_bound` shows by how much it may miss).
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import gcd
@@ -83,15 +82,7 @@ def _leg_base(venues: int, total: int) -> int:
 def _with_ties(curve: Curve, rank: int, venues: int, total: int) -> Curve:
     """The same curve with legs and rank as smaller digits of its integers."""
     base = _tie_base(venues, total)
-    sizes = [b - a for a, b in pairwise(curve.ends)]
-    return Curve(
-        [c * base + rank for c in curve.unit_costs],
-        sizes,
-        lot=curve.lot,
-        lo=curve.lo,
-        hi=curve.hi,
-        fixed=curve.fixed * base + _leg_base(venues, total),
-    )
+    return curve.rescaled(base, rank, curve.fixed * base + _leg_base(venues, total))
 
 
 # (1) the largest total ------------------------------------------------------------------------
@@ -153,12 +144,7 @@ class _Search:
     """Least bound of anything cut off without proof."""
     proven: bool = True
     nodes: int = 0
-    prices: list[int] = field(init=False)
-    """Every level's unit cost, ascending, each once."""
     _seen: set[tuple[int, ...]] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        self.prices = sorted({c for curve in self.curves for c in curve.unit_costs})
 
     def run(self, max_legs: int) -> None:
         self._visit([], list(range(len(self.curves))), max_legs)
@@ -190,7 +176,8 @@ class _Search:
 
     def _relax(self, on: list[int], free: list[int], room: int) -> _Relaxed:
         """Best Lagrangian bound with `on` fixed and at most `room` of `free`; lots relaxed."""
-        low, high = self.prices[0] - 1, self.prices[-1] + 1
+        low = min(c.unit_cost(0) for c in self.curves) - 1
+        high = max(c.unit_cost(-1) for c in self.curves) + 1
         at_high = self._at(high, on, free, room)
         # Fixed costs and minimums can hold a curve back beyond its worst level: raise the price.
         # It ends: at a high enough price the curves with most to give are chosen, and they suffice.
@@ -201,35 +188,48 @@ class _Search:
         bracket = _Bracket(low, high, at_high, at_high)
         # The total is passed at the price of a level, or where a curve becomes worth its fixed cost
         # or minimum; only if it is neither (a limit on legs can do that) the integers are bisected.
-        self._narrow(bracket, self.prices, on, free, room)
+        for curve in [self.curves[i] for i in (*on, *free)]:
+            levels = curve.levels_between(bracket.low, bracket.high)
+            self._narrow(bracket, levels, curve.unit_cost, on, free, room)
         switches = sorted({self._worth_from(i, bracket.low) for i in free})
-        self._narrow(bracket, switches, on, free, room)
-        self._narrow(bracket, [bracket.high - 1], on, free, room)
+        self._narrow_to(bracket, [p for p in switches if bracket.low < p < bracket.high], on, free, room)
+        self._narrow_to(bracket, [bracket.high - 1], on, free, room)
         while bracket.high - bracket.low > 1:
-            self._narrow(bracket, [(bracket.low + bracket.high) // 2], on, free, room)
+            self._narrow_to(bracket, [(bracket.low + bracket.high) // 2], on, free, room)
         best, at_high = bracket.best, bracket.at_high
         return _Relaxed(best.bound, at_high.size, at_high.chosen, best.gains)
 
-    def _narrow(
+    def _narrow_to(
         self, bracket: _Bracket, prices: Sequence[int], on: list[int], free: list[int], room: int
     ) -> None:
-        """Bisect over the prices strictly within the bracket."""
-        first, last = bisect_right(prices, bracket.low), bisect_left(prices, bracket.high)
+        self._narrow(bracket, range(len(prices)), prices.__getitem__, on, free, room)
+
+    def _narrow(
+        self,
+        bracket: _Bracket,
+        numbers: range,
+        price_of: Callable[[int], int],
+        on: list[int],
+        free: list[int],
+        room: int,
+    ) -> None:
+        """Bisect over numbered, ascending prices, all strictly within the bracket."""
+        first, last = numbers.start, numbers.stop
         while first < last:
             middle = (first + last) // 2
-            found = self._at(prices[middle], on, free, room)
+            price = price_of(middle)
+            found = self._at(price, on, free, room)
             if found.bound > bracket.best.bound:
                 bracket.best = found
             if found.size >= self.total:
-                last, bracket.high, bracket.at_high = middle, prices[middle], found
+                last, bracket.high, bracket.at_high = middle, price, found
             else:
-                first, bracket.low = middle + 1, prices[middle]
+                first, bracket.low = middle + 1, price
 
     def _worth_from(self, i: int, price: int) -> int:
         """The least price from which curve `i` is worth using, its size being that at `price`."""
-        curve = self.curves[i]
-        size = curve.best_size(price)
-        return -(-(curve.fixed + curve.cost(size)) // size)
+        size, cost = self.curves[i].best(price)
+        return -(-(self.curves[i].fixed + cost) // size)
 
     def _at(self, price: int, on: list[int], free: list[int], room: int) -> _Relaxed:
         gains: dict[int, int] = {}
@@ -254,9 +254,8 @@ class _Search:
 
     def _gain(self, i: int, price: int) -> tuple[int, int]:
         """Curve `i`'s best size at a price, and what using it adds to the bound."""
-        curve = self.curves[i]
-        size = curve.best_size(price)
-        return size, curve.fixed + curve.cost(size) - price * size
+        size, cost = self.curves[i].best(price)
+        return size, self.curves[i].fixed + cost - price * size
 
     def _leaf(self, members: tuple[int, ...], bound: int) -> None:
         if members in self._seen:
@@ -312,6 +311,8 @@ def _split_among(chosen: Sequence[Curve], total: int) -> list[int] | None:
     """Least-cost sizes, all of `chosen` used, summing to `total` exactly; None if impossible."""
     if not chosen or not sum(c.lo for c in chosen) <= total <= sum(c.hi for c in chosen):
         return None
+    if len(chosen) == 1:
+        return [total] if total % chosen[0].lot == 0 else None
     price = marginal_price(chosen, total)
     # The best sizes on the lot grid lie within n coarsest lots of the relaxed ones (proximity of
     # separable convex programmes: Hochbaum and Shanthikumar 1990); walk only that window.

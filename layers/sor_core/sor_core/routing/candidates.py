@@ -20,7 +20,7 @@ from sor_core.routing.ladder import (
     touch,
     walk,
 )
-from sor_core.routing.score import Depth, depth_of, liquidity_score
+from sor_core.routing.score import Depth, depth_of, depth_of_whole, liquidity_score
 from sor_core.routing.strategies import Candidate, Pricing
 
 DUST_BPS = 1
@@ -122,9 +122,6 @@ def _candidate(
 ) -> tuple[Candidate | Exclusion, bool]:
     book, instrument, scale, policy = market.book, market.instrument, pricing.scale, pricing.policy
     levels = book.asks if order.side is Side.BUY else book.bids
-    depth = depth_of(levels, order.side, float(mid), float(cap))
-    full = policy.full_liquidity_notional(instrument.symbol.quote)
-    score = liquidity_score(depth.notional_in_band, float(full))
     venue_cap = limit_price(cap, instrument, order.side)
     ladder = walk(
         levels,
@@ -134,6 +131,10 @@ def _candidate(
         enough_size=None if order.amount is None else _floor(order.amount, scale.size_places),
         enough_notional=_enough_notional(order, market, venue_cap, scale),
     )
+    reach = (order.side, float(mid), float(cap))
+    depth = depth_of_whole(ladder, *reach, scale) or depth_of(levels, *reach)
+    full = policy.full_liquidity_notional(instrument.symbol.quote)
+    score = liquidity_score(depth.notional_in_band, float(full))
     return _bounded(order, market, ladder, depth, score, venue_cap, scale), ladder.capped
 
 

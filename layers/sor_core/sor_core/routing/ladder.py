@@ -6,9 +6,15 @@ sum and product in the allocation is exact and quick.
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
+from itertools import accumulate
+from operator import mul, neg
+from typing import cast
 
 from sor_core.domain.book import RawLevel
 from sor_core.domain.order import Side
@@ -16,6 +22,12 @@ from sor_core.domain.order import Side
 FINEST_PLACES = 18
 """Decimal places kept when a venue shows levels finer than its own tick and lot. No listed market
 needs more; a level finer still is malformed."""
+
+FIRST_BLOCK = 16
+"""Levels that `walk` converts at first."""
+
+GROWTH = 8.0
+"""How many times the levels before it a block of `walk` may have."""
 
 _LONGEST_NUMBER = 40
 _TENS: tuple[int, ...] = tuple(10**n for n in range(_LONGEST_NUMBER))
@@ -101,12 +113,32 @@ def scaled_int(text: object, places: int) -> int:
 class Ladder:
     """The levels of one venue that an order can reach, best first."""
 
-    prices: tuple[int, ...]
-    sizes: tuple[int, ...]
-    depth: int
-    """Sum of `sizes`."""
+    prices: Sequence[int]
+    sizes: Sequence[int]
+    values: Sequence[int]
+    """The prices, negative for a sell, so that they ascend from the best to the worst."""
+    ends: Sequence[int]
+    """Sizes summed up to and with each level, from 0."""
+    worths: Sequence[int]
+    """Value times size summed likewise."""
     capped: bool
     """True if the next level exists but lies beyond the price cap."""
+    whole: bool
+    """True if every level of the book within the price cap is here."""
+
+    @property
+    def depth(self) -> int:
+        """Sum of `sizes`."""
+        return self.ends[-1]
+
+    def notional(self, size: int) -> int:
+        """What taking `size` (1..`depth`) from the best level on pays or brings, fees apart."""
+        level = bisect_left(self.ends, size, lo=1) - 1
+        return abs(self.worths[level] + (size - self.ends[level]) * self.values[level])
+
+    def worst_price(self, size: int) -> int:
+        """The price of the last level that `size` (1..`depth`) touches."""
+        return self.prices[bisect_left(self.ends, size, lo=1) - 1]
 
 
 def walk(
@@ -119,6 +151,9 @@ def walk(
     enough_notional: int | None,
 ) -> Ladder:
     """Convert levels until the order is covered, the cap is passed or the book ends.
+
+    Levels are converted in blocks, each as long as the sizes so far let expect, but never more than
+    `GROWTH` times all before it: the work grows with the levels used, not with those given.
 
     Parameters
     ----------
@@ -136,34 +171,167 @@ def walk(
     FinerThanScaleError
         At the first level finer than the scale.
     """
-    sign = side.sign
-    prices: list[int] = []
-    sizes: list[int] = []
-    depth = notional = previous = 0
-    price_places, size_places = scale.price_places, scale.size_places
+    taken = _Taken(side.sign, cap, enough_size, enough_notional)
+    at, block = 0, FIRST_BLOCK
+    while at < len(levels) and not taken.done:
+        some = levels[at : at + block]
+        columns = _columns(some, scale)
+        if columns is None or not taken.add_block(*columns):
+            taken.add_one_by_one(some, scale)
+        at += block
+        block = max(FIRST_BLOCK, int(at * min(GROWTH, taken.missing)))
+    return taken.ladder()
+
+
+def _columns(levels: Sequence[RawLevel], scale: Scale) -> tuple[list[int], list[int]] | None:
+    """Prices and sizes as integers, converted at once; None where each level needs its own look."""
     try:
-        for level in levels:
-            price, size = scaled_int(level[0], price_places), scaled_int(level[1], size_places)
-            if price <= 0:
-                raise MalformedBookError("a price is not positive")
-            if previous and (price - previous) * sign < 0:
-                raise MalformedBookError("levels out of order")
-            previous = price
-            if cap is not None and (price - cap) * sign > 0:
-                return Ladder(tuple(prices), tuple(sizes), depth, capped=True)
-            if size == 0:
-                continue
-            prices.append(price)
-            sizes.append(size)
-            depth += size
-            notional += size * price
-            if (enough_size is not None and depth >= enough_size) or (
-                enough_notional is not None and notional >= enough_notional
-            ):
-                break
-    except (IndexError, TypeError, KeyError) as error:
-        raise MalformedBookError("a level is not [price, size]") from error
-    return Ladder(tuple(prices), tuple(sizes), depth, capped=False)
+        prices = _scaled_ints([level[0] for level in levels], scale.price_places)
+        sizes = _scaled_ints([level[1] for level in levels], scale.size_places)
+    except (IndexError, TypeError, KeyError):
+        return None
+    return None if prices is None or sizes is None else (prices, sizes)
+
+
+def _scaled_ints(texts: list[object], places: int) -> list[int] | None:
+    """`scaled_int` of many strings that have the same number of decimal places; None for others.
+
+    Once the pattern has admitted them, scaling is cutting or adding zeros before each comma.
+    """
+    first = texts[0]
+    if not isinstance(first, str):
+        return None
+    fraction = len(first.partition(".")[2])
+    joined = ",".join(cast("list[str]", texts)) + ","  # if one is no string: the caller's TypeError
+    if fraction >= _LONGEST_NUMBER or not _pattern(fraction, places).fullmatch(joined):
+        return None
+    joined = joined.replace(".", "")
+    if fraction > places:
+        joined = joined.replace("0" * (fraction - places) + ",", ",")
+    elif fraction < places:
+        joined = joined.replace(",", "0" * (places - fraction) + ",")
+    numbers = list(map(int, joined[:-1].split(",")))
+    return numbers if len(numbers) == len(texts) else None
+
+
+@lru_cache(maxsize=256)
+def _pattern(fraction: int, places: int) -> re.Pattern[str]:
+    """Plain decimals with so many places, what goes beyond the scale being zeros, a comma after each."""
+    kept = min(fraction, places)
+    whole = f"[0-9]{{1,{_LONGEST_NUMBER - fraction - bool(fraction)}}}+"
+    point = r"\." if fraction else ""
+    return re.compile(f"(?:{whole}{point}[0-9]{{{kept}}}0{{{fraction - kept}}},)*+")
+
+
+class _Taken:
+    """The levels taken so far, and whether they are enough."""
+
+    __slots__ = (
+        "_cap",
+        "_ends",
+        "_enough_notional",
+        "_enough_size",
+        "_previous",
+        "_sign",
+        "_sizes",
+        "_values",
+        "_worths",
+        "capped",
+        "done",
+    )
+
+    def __init__(
+        self, sign: int, cap: int | None, enough_size: int | None, enough_notional: int | None
+    ) -> None:
+        self._sign = sign
+        self._cap = None if cap is None else cap * sign
+        self._enough_size = enough_size
+        self._enough_notional = enough_notional
+        self._previous: int | None = None
+        self._values: list[int] = []
+        self._sizes: list[int] = []
+        self._ends = [0]
+        self._worths = [0]
+        self.capped = False
+        self.done = False
+
+    @property
+    def missing(self) -> float:
+        """How many times what was taken is still to be taken."""
+        missing = GROWTH
+        if self._enough_size is not None:
+            missing = min(missing, self._enough_size / max(1, self._ends[-1]) - 1)
+        if self._enough_notional is not None:
+            missing = min(missing, self._enough_notional / max(1, abs(self._worths[-1])) - 1)
+        return missing
+
+    def add_block(self, prices: list[int], sizes: list[int]) -> bool:
+        """Take a block as far as it is needed; False, and nothing taken, if it is not a clean one."""
+        values = prices if self._sign > 0 else list(map(neg, prices))
+        if min(prices[0], prices[-1]) <= 0 or not all(sizes) or sorted(values) != values:
+            return False
+        if self._previous is not None and values[0] < self._previous:
+            return False
+        self._previous = values[-1]
+        known = len(self._sizes)
+        if self._cap is not None and values[-1] > self._cap:
+            self.capped = self.done = True
+            within = bisect_right(values, self._cap)
+            values, sizes = values[:within], sizes[:within]
+        self._values += values
+        self._sizes += sizes
+        self._ends += accumulate(sizes, initial=self._ends.pop())
+        self._worths += accumulate(map(mul, values, sizes), initial=self._worths.pop())
+        self._end_where_enough(known)
+        return True
+
+    def _end_where_enough(self, known: int) -> None:
+        stop = len(self._sizes) + 1
+        if self._enough_size is not None:
+            stop = bisect_left(self._ends, self._enough_size, lo=known + 1)
+        if self._enough_notional is not None:
+            enough = self._enough_notional
+            stop = min(stop, bisect_left(self._worths, enough, lo=known + 1, key=abs))
+        if stop <= len(self._sizes):
+            del self._values[stop:], self._sizes[stop:], self._ends[stop + 1 :], self._worths[stop + 1 :]
+            self.done, self.capped = True, False
+
+    def add_one_by_one(self, levels: Sequence[RawLevel], scale: Scale) -> None:
+        """Take a block level by level, as far as it is needed; raises what `walk` does."""
+        try:
+            for level in levels:
+                price = scaled_int(level[0], scale.price_places)
+                size = scaled_int(level[1], scale.size_places)
+                value = price * self._sign
+                if price <= 0:
+                    raise MalformedBookError("a price is not positive")
+                if self._previous is not None and value < self._previous:
+                    raise MalformedBookError("levels out of order")
+                self._previous = value
+                if self._cap is not None and value > self._cap:
+                    self.capped = self.done = True
+                    return
+                if size and self._take(value, size):
+                    self.done = True
+                    return
+        except (IndexError, TypeError, KeyError) as error:
+            raise MalformedBookError("a level is not [price, size]") from error
+
+    def _take(self, value: int, size: int) -> bool:
+        """Take a level; True if that is enough."""
+        self._values.append(value)
+        self._sizes.append(size)
+        self._ends.append(self._ends[-1] + size)
+        self._worths.append(self._worths[-1] + size * value)
+        return (self._enough_size is not None and self._ends[-1] >= self._enough_size) or (
+            self._enough_notional is not None and abs(self._worths[-1]) >= self._enough_notional
+        )
+
+    def ladder(self) -> Ladder:
+        """What was taken."""
+        prices = self._values if self._sign > 0 else list(map(neg, self._values))
+        whole = self.capped or not self.done
+        return Ladder(prices, self._sizes, self._values, self._ends, self._worths, self.capped, whole)
 
 
 def touch(levels: Sequence[RawLevel]) -> Decimal:
@@ -174,11 +342,14 @@ def touch(levels: Sequence[RawLevel]) -> Decimal:
     MalformedBookError
         If the first level is not a positive plain decimal.
     """
-    scale = Scale(FINEST_PLACES, FINEST_PLACES)
     try:
-        ladder = walk(levels[:1], Side.BUY, scale, cap=None, enough_size=None, enough_notional=None)
+        price, size = (scaled_int(levels[0][at], FINEST_PLACES) for at in (0, 1))
     except FinerThanScaleError as error:
         raise MalformedBookError(f"finer than {FINEST_PLACES} decimal places") from error
-    if not ladder.prices:
+    except (IndexError, TypeError, KeyError) as error:
+        raise MalformedBookError("a level is not [price, size]") from error
+    if price <= 0:
+        raise MalformedBookError("a price is not positive")
+    if not size:
         raise MalformedBookError("the best level is empty")
-    return scale.to_price(ladder.prices[0])
+    return Decimal(price).scaleb(-FINEST_PLACES)

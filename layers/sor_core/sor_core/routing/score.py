@@ -6,19 +6,16 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 
 from sor_core.domain.book import RawLevel
 from sor_core.domain.order import Side
-from sor_core.routing.ladder import MalformedBookError
+from sor_core.routing.ladder import Ladder, MalformedBookError, Scale
 
 LIQUIDITY_BAND_BPS = 50.0
 """Depth counts for the liquidity score up to this far from the arrival mid."""
 
 FRESHNESS_MS = 20_000.0
 """After this age a book's level is taken to be there still with probability 1/e."""
-
-_SIZE = itemgetter(1)
 
 _SCORE_SPAN = 10_000.0
 """Full scale over the notional that scores about 0.75: four decades between thin and full."""
@@ -48,8 +45,8 @@ def depth_of(levels: Sequence[RawLevel], side: Side, mid: float, cap: float) -> 
     try:
         in_band, in_cap = _reach(levels, side, edge), _reach(levels, side, cap)
         nearer, farther = sorted((in_band, in_cap))
-        near = sum(map(float, map(_SIZE, levels[:nearer])))
-        far = near + sum(map(float, map(_SIZE, levels[nearer:farther])))
+        near = sum(map(float, [level[1] for level in levels[:nearer]]))  # type: ignore[arg-type]
+        far = near + sum(map(float, [level[1] for level in levels[nearer:farther]]))  # type: ignore[arg-type]
     except (TypeError, ValueError, IndexError, KeyError) as error:
         raise MalformedBookError("a level is not [price, size]") from error
     if not 0 <= near <= far < math.inf:
@@ -57,9 +54,20 @@ def depth_of(levels: Sequence[RawLevel], side: Side, mid: float, cap: float) -> 
     return Depth((near if in_band == nearer else far) * mid, near if in_cap == nearer else far)
 
 
+def depth_of_whole(ladder: Ladder, side: Side, mid: float, cap: float, scale: Scale) -> Depth | None:
+    """`depth_of` from a ladder, where that has all the levels within reach; None where it has not."""
+    edge = mid * (side.sign + LIQUIDITY_BAND_BPS / 10_000)
+    if not ladder.whole or (ladder.capped and cap * side.sign < edge):
+        return None
+    in_band = ladder.ends[bisect_right(ladder.values, math.floor(edge * 10.0**scale.price_places))]
+    return Depth(float(scale.to_size(in_band)) * mid, float(scale.to_size(ladder.depth)))
+
+
 def _reach(levels: Sequence[RawLevel], side: Side, price: float) -> int:
     """How many levels are at `price` or better."""
     sign = side.sign
+    if levels and float(levels[-1][0]) * sign <= price * sign:  # type: ignore[arg-type]
+        return len(levels)  # the usual case, without a search
     return bisect_right(levels, price * sign, key=lambda level: float(level[0]) * sign)  # type: ignore[arg-type]
 
 

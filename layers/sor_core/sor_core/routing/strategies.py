@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
+from functools import lru_cache
 
 from sor_core.domain.health import latency_utility
 from sor_core.domain.market import Policy, VenueMarket
@@ -68,12 +69,10 @@ class Pricing:
 
     def curve(self, candidate: Candidate, *, fee: int, surcharge: int = 0, fixed: int = 0) -> Curve:
         """A candidate's cost curve at a fee, with a surcharge per unit of size."""
-        sign = self.side.sign
-        factor = sign * self.one + fee
-        ladder = candidate.ladder
-        return Curve(
-            [price * factor + surcharge for price in ladder.prices],
-            ladder.sizes,
+        return Curve.of(
+            candidate.ladder,
+            factor=self.one + self.side.sign * fee,
+            addend=surcharge,
             lot=candidate.lot,
             lo=candidate.lo,
             hi=candidate.hi,
@@ -114,6 +113,7 @@ def surcharge_bps(candidate: Candidate, policy: Policy) -> Decimal:
     return policy.best_execution_tolerance_bps * shortfall / others
 
 
+@lru_cache(maxsize=1024)  # a decision asks for each of its venues several times
 def _shortfall(utility: float) -> Decimal:
     # Six places: far finer than any utility is known, and the same on every machine.
     return 1 - Decimal(f"{min(1.0, max(0.0, utility)):.6f}")
@@ -195,14 +195,10 @@ def solve(
     by_latency = sorted(range(len(ranked)), key=lambda i: (ranked[i].market.latency_ms, i))
     groups = [{i} for i in by_latency] + [set(by_latency[:n]) for n in range(2, len(ranked))]
     for group in groups:
-        split = allocate([c if i in group else _closed(c) for i, c in enumerate(curves)], target, max_legs)
+        split = allocate([c if i in group else c.closed() for i, c in enumerate(curves)], target, max_legs)
         if split.total == best.total and split.cost <= limit:
             return split
     return best
-
-
-def _closed(curve: Curve) -> Curve:
-    return Curve(curve.unit_costs, [0] * len(curve.unit_costs), lot=curve.lot, lo=curve.lot, hi=0)
 
 
 def amounts(candidates: Sequence[Candidate], split: Split) -> Mapping[str, int]:

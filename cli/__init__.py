@@ -1,0 +1,1 @@
+"""The command line `sor`, for a deployed stack or the local one: ``python -m cli``."""
