@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from sor_core.execution.outcome import net_amounts, outcome
 from sor_core.execution.protocol import TradingMode
 from sor_core.execution.record import AttemptState, OrderStatus, TimeInForce
 from sor_core.execution.request import RefusalReason, Refused
+from sor_core.routing import verify
 from sor_core.services.execute import DryRun, Executed
 from tests.contract.trading_house import VENUES, House, house
 from tests.fakes.markets import order
@@ -48,6 +50,18 @@ async def test_a_market_order_is_split_filled_and_adds_up() -> None:
         assert sums.notional == paid
         assert holds(made) == {}
         assert day(made) == paid
+
+
+async def test_its_receipt_is_kept_and_proves_the_decision(tmp_path: Path) -> None:
+    async with house() as made:
+        record = await made.execute(order("1.2"))
+        body = await made.ledger.receipt(record.order_id)
+    assert body is not None
+    path = tmp_path / "receipt.json"
+    path.write_bytes(body)
+    assert verify.main([str(path), "--digest", record.terms.receipt_digest]) == 0
+    path.write_bytes(body.replace(b'"side":"buy"', b'"side":"sell"'))
+    assert verify.main([str(path)]) == 1
 
 
 async def test_every_attempt_is_a_limit_ioc_at_the_frozen_cap() -> None:

@@ -149,7 +149,7 @@ class House:
         desk = Desk(parties, gatherer, ledger, self.store, context)
         driver = Driver(desk, ledger, context)
         execution = ExecutionService(desk, driver, ledger, self.machine, context)
-        failover = FailoverService(execution, driver, ledger, self.machine, context)
+        failover = FailoverService(execution, driver, ledger, self.store, self.machine, context)
         return Process(execution, failover, ControlService(execution, desk, ledger, context))
 
     def request(self, order: Order, **changes: Any) -> ExecuteRequest:

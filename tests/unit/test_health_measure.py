@@ -15,6 +15,7 @@ from sor_core.health.measure import (
     Probe,
     believable,
     fold,
+    fold_failed_order,
     probe_delays_s,
 )
 
@@ -133,3 +134,15 @@ def test_metrics_stay_within_their_ranges(history: list[tuple[int, float]]) -> N
     assert 0 <= metrics.uptime_pct <= 100
     assert 0 <= metrics.health_score <= 1
     assert len(record.buckets) <= KEPT_MINUTES
+
+
+def test_a_failed_order_counts_against_the_venue_and_not_against_its_uptime() -> None:
+    well = fold("kraken", None, probe())
+    worse = well
+    for _ in range(4):
+        worse = fold_failed_order(worse, worse.measured_at_ms + 1000)
+    assert worse.metrics.success_rate < well.metrics.success_rate
+    assert worse.metrics.health_score < well.metrics.health_score
+    assert worse.metrics.uptime_pct == well.metrics.uptime_pct
+    assert worse.metrics.latency_ms == pytest.approx(well.metrics.latency_ms)
+    assert worse.version == well.version + 4

@@ -8,28 +8,40 @@ from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
 import boto3
-import httpx
 from aws_lambda_powertools import Logger
 from botocore.config import Config
 
 from sor_core import __version__
+from sor_core.adapters.dynamo_orders import DynamoOrderLedger
 from sor_core.adapters.dynamo_state import DynamoStateStore
 from sor_core.adapters.http import make_client
 from sor_core.adapters.sqs_probes import SqsProbeQueue
 from sor_core.adapters.venues.registry import VENUES, market_data
 from sor_core.api.answers import no_route_problem, route_answer, status_answer
+from sor_core.api.execute import parse_order_id, parse_orders_query
+from sor_core.api.json import loads
+from sor_core.api.orders import (
+    cursor_problem,
+    ledger_unavailable_problem,
+    order_detail,
+    order_not_found_problem,
+    orders_page,
+    receipt_not_found_problem,
+    switch_answer,
+)
 from sor_core.api.problems import Kind, Problem, ProblemError
 from sor_core.api.schemas import parse_order
 from sor_core.clock import Clock, SystemClock
 from sor_core.domain.decision import NoRoute
+from sor_core.execution.record import OrderRecord
 from sor_core.observability import PowertoolsLog, make_logger
-from sor_core.ports import StateError, StateStore, VenueMarketData
+from sor_core.ports import LedgerError, OrderLedger, StateError, StateStore, VenueMarketData
 from sor_core.services.gather import Gatherer
 from sor_core.services.probe import ProbeService
 from sor_core.services.route import RouteService
 from sor_core.settings import Settings, SettingsError
 
-_AWS = Config(
+AWS_CONFIG = Config(
     connect_timeout=1,
     read_timeout=2,
     retries={"mode": "standard", "total_max_attempts": 2},
@@ -38,11 +50,12 @@ _AWS = Config(
 _T = TypeVar("_T")
 
 
-def _new_id() -> str:
+def new_id() -> str:
+    """Give a random text of 32 hex digits."""
     return uuid.uuid4().hex
 
 
-class _Runtime:
+class Runtime:
     """What every Lambda keeps between events.
 
     One event loop and one HTTP client as long as the process lives, so that connections are kept.
@@ -53,11 +66,19 @@ class _Runtime:
         self.logger: Logger = make_logger(settings.log_level)
         self.log = PowertoolsLog(self.logger)
         self.clock: Clock = SystemClock()
-        self.store: StateStore = DynamoStateStore(
-            boto3.client("dynamodb", config=_AWS), settings.state_table, self.clock
-        )
+        self.dynamodb: Any = boto3.client("dynamodb", config=AWS_CONFIG)
+        self.store: StateStore = DynamoStateStore(self.dynamodb, settings.state_table, self.clock)
         self._client = make_client()
-        self.venues = _venues(settings, self._client, self.clock)
+        self.venues: dict[str, VenueMarketData] = {
+            venue: market_data(
+                venue,
+                self._client,
+                self.clock,
+                gateway_url=settings.exchange_gateway_url,
+                override=settings.venue_urls[venue],
+            )
+            for venue in settings.venues
+        }
         self._runner = asyncio.Runner()
 
     def run(self, work: Coroutine[Any, Any, _T]) -> _T:
@@ -81,32 +102,22 @@ def read_settings(env: Mapping[str, str]) -> Settings:
     return settings
 
 
-def _venues(settings: Settings, client: httpx.AsyncClient, clock: Clock) -> dict[str, VenueMarketData]:
-    return {
-        venue: market_data(
-            venue,
-            client,
-            clock,
-            gateway_url=settings.exchange_gateway_url,
-            override=settings.venue_urls[venue],
-        )
-        for venue in settings.venues
-    }
-
-
-class RouteRuntime(_Runtime):
+class RouteRuntime(Runtime):
     """The route Lambda."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         super().__init__(env)
-        parts = (self.store, self.clock, _new_id, self.settings, self.log)
+        parts = (self.store, self.clock, new_id, self.settings, self.log)
         self._service = RouteService(Gatherer(self.venues, *parts), *parts)
+        self._ledger: OrderLedger = DynamoOrderLedger(
+            self.dynamodb, self.settings.orders_table, self.clock, new_id
+        )
 
-    def route(self, document: Any, *, fresh: bool) -> dict[str, Any]:
+    def route(self, document: Any, *, fresh: bool, receipt: bool = False) -> dict[str, Any]:
         """Answer a route request; raises `ProblemError`."""
         settings = self.settings
         order = parse_order(document, venues=settings.venues, max_slippage_bps=settings.max_slippage_bps)
-        outcome = self.run(self._service.route(order, fresh=fresh))
+        outcome = self.run(self._service.route(order, fresh=fresh, receipt=receipt))
         if isinstance(outcome, NoRoute):
             raise ProblemError(no_route_problem(order, outcome))
         return route_answer(outcome, self.clock.now_ms())
@@ -121,19 +132,58 @@ class RouteRuntime(_Runtime):
             raise ProblemError(problem) from error
         return status_answer(settings.venues, records, self.clock.now_ms(), settings.health_check_interval_s)
 
+    def orders(self, caller: str, query: Mapping[str, str]) -> dict[str, Any]:
+        """Answer a caller's orders, newest first; raises `ProblemError`."""
+        limit, cursor = parse_orders_query(query)
+        try:
+            page = self._ask_ledger(self._ledger.orders(caller, limit=limit, cursor=cursor))
+        except ValueError as error:
+            raise ProblemError(cursor_problem()) from error
+        return orders_page(page)
+
+    def order(self, order_id: str, caller: str) -> dict[str, Any]:
+        """Answer an order with its history; raises `ProblemError`."""
+        return order_detail(self._order(order_id, caller))
+
+    def receipt(self, order_id: str, caller: str) -> dict[str, Any]:
+        """Answer the receipt of an order's first decision; raises `ProblemError`."""
+        record = self._order(order_id, caller)
+        body = self._ask_ledger(self._ledger.receipt(record.order_id))
+        if body is None:
+            raise ProblemError(receipt_not_found_problem())
+        document: dict[str, Any] = loads(body)
+        return document
+
+    def switch(self) -> dict[str, Any]:
+        """Answer how the operator's switch stands; raises `ProblemError`."""
+        return switch_answer(self._ask_ledger(self._ledger.switch()))
+
+    def _order(self, order_id: str, caller: str) -> OrderRecord:
+        record = self._ask_ledger(self._ledger.load(parse_order_id(order_id)))
+        if record is None or record.caller != caller:
+            raise ProblemError(order_not_found_problem())
+        return record
+
+    def _ask_ledger(self, question: Coroutine[Any, Any, _T]) -> _T:
+        try:
+            return self.run(question)
+        except LedgerError as error:
+            self.log.warning("ledger unavailable", error=str(error))
+            raise ProblemError(ledger_unavailable_problem()) from error
+
     def health(self) -> dict[str, Any]:
         """Answer that this Lambda runs; asks nobody."""
         return {"status": "ok", "version": __version__, "venues": list(self.settings.venues)}
 
 
-class ProbeRuntime(_Runtime):
+class ProbeRuntime(Runtime):
     """The health_probe Lambda."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         super().__init__(env)
-        queue = SqsProbeQueue(boto3.client("sqs", config=_AWS), self.settings.probe_queue_url)
+        queue = SqsProbeQueue(boto3.client("sqs", config=AWS_CONFIG), self.settings.probe_queue_url)
         self._service = ProbeService(
-            self.venues, self.store, queue, self.clock, _new_id, self.settings, self.log
+            self.venues, self.store, queue, self.clock, new_id, self.settings, self.log
         )
 
     def handle(self, message: Any) -> dict[str, Any]:

@@ -91,7 +91,7 @@ class _TradingRuntime(Runtime):
         self.desk = Desk(self.counterparties, gatherer, self.ledger, self.store, context)
         driver = Driver(self.desk, self.ledger, context)
         self.execution = ExecutionService(self.desk, driver, self.ledger, failover, context)
-        self.failover = FailoverService(self.execution, driver, self.ledger, failover, context)
+        self.failover = FailoverService(self.execution, driver, self.ledger, self.store, failover, context)
         self.context = context
 
     def _counterparty(self, venue: str, parts: TradingParts) -> Counterparty:

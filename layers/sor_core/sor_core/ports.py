@@ -296,7 +296,10 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Another wrote since the record was read: nothing was written."""
+    """Another wrote since the record was read.
+
+    Nothing was written; or it was, and another has already gone on from it.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,14 @@ from urllib.parse import urlsplit
 
 from sor_core.domain.instrument import Symbol
 from sor_core.domain.market import Policy, Weights
+from sor_core.execution.risk import Limits
 
 _DECIMAL = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,12})?", re.ASCII)
 _VENUE = re.compile(r"[a-z][a-z0-9_]{1,30}", re.ASCII)
 _ASSET = re.compile(r"[A-Z0-9]{2,15}", re.ASCII)
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _WEIGHT_NAMES = ("price", "liquidity", "latency", "reliability")
+_SYMBOLS = "symbols such as BTC/USDT"
 _LONGEST = 80
 _T = TypeVar("_T")
 
@@ -44,8 +46,17 @@ class Settings:
     taker_fees_bps: Mapping[str, Decimal]
     book_depth: int
     log_level: str
+    limits: Limits
+    require_idempotency_key: bool
+    strict_resolution: bool
+    review_after_ms: int
+    max_rounds: int
+    execution_ms: int
     state_table: str
     probe_queue_url: str
+    orders_table: str
+    failover_machine_arn: str
+    secrets_prefix: str
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
@@ -59,7 +70,9 @@ class Settings:
             weights=read.weights("SOR_BEST_EXECUTION_WEIGHTS"),
             best_execution_tolerance_bps=read.number("SOR_BEST_EXECUTION_TOLERANCE_BPS", "5", 0, 1000),
             lowest_latency_tolerance_bps=read.number("SOR_LOWEST_LATENCY_TOLERANCE_BPS", "10", 0, 1000),
-            full_liquidity_notionals=read.notionals("SOR_FULL_LIQUIDITY_NOTIONAL"),
+            full_liquidity_notionals=read.notionals(
+                "SOR_FULL_LIQUIDITY_NOTIONAL", "10000000,BTC=150,ETH=4000"
+            ),
             leg_fixed_cost=read.number("SOR_LEG_FIXED_COST", "0", 0, 10**9),
         )
         venues = read.each("SOR_VENUES", "binance,coinbase,kraken", _venue, "venue names such as binance")
@@ -71,14 +84,21 @@ class Settings:
             exchange_gateway_url=read.url("EXCHANGE_GATEWAY_URL"),
             venue_urls={v: read.url(f"SOR_{v.upper()}_URL") for v in venues},
             venues=venues,
-            symbols=read.each(
-                "SOR_SYMBOLS", "BTC/USDT,ETH/USDT,BTC/USD,ETH/USD", Symbol.parse, "symbols such as BTC/USDT"
-            ),
+            symbols=read.each("SOR_SYMBOLS", "BTC/USDT,ETH/USDT,BTC/USD,ETH/USD", Symbol.parse, _SYMBOLS),
             taker_fees_bps=read.fees("SOR_TAKER_FEES_BPS", venues),
             book_depth=read.whole("SOR_BOOK_DEPTH", "500", 1, 5000),
             log_level=read.choice("SOR_LOG_LEVEL", "INFO", _LOG_LEVELS),
+            limits=read.limits(),
+            require_idempotency_key=read.flag("SOR_REQUIRE_IDEMPOTENCY_KEY", "true"),
+            strict_resolution=read.flag("SOR_STRICT_RESOLUTION", "false"),
+            review_after_ms=read.whole("SOR_REVIEW_AFTER_SECONDS", "900", 60, 86_400) * 1000,
+            max_rounds=read.whole("SOR_MAX_ROUNDS", "4", 1, 20),
+            execution_ms=read.whole("SOR_EXECUTION_SECONDS", "60", 5, 3600) * 1000,
             state_table=env.get("SOR_STATE_TABLE", ""),
             probe_queue_url=env.get("SOR_PROBE_QUEUE_URL", ""),
+            orders_table=env.get("SOR_ORDERS_TABLE", ""),
+            failover_machine_arn=env.get("SOR_FAILOVER_MACHINE", ""),
+            secrets_prefix=env.get("SOR_SECRETS_PREFIX", ""),
         )
 
 
@@ -116,6 +136,12 @@ class _Reader:
         if text not in choices:
             raise self._fail(name, "one of " + ", ".join(choices), text)
         return text
+
+    def flag(self, name: str, default: str) -> bool:
+        text = self._text(name, default).lower()
+        if text not in {"true", "false"}:
+            raise self._fail(name, "true or false", text)
+        return text == "true"
 
     def url(self, name: str) -> str:
         text = self._text(name, "").rstrip("/")
@@ -160,9 +186,9 @@ class _Reader:
             raise self._fail(name, expected, text)
         return Weights(**pairs)
 
-    def notionals(self, name: str) -> Mapping[str, Decimal]:
-        expected = "a notional above 0, then quotes with their own, such as 10000000,BTC=150,ETH=4000"
-        text = self._text(name, "10000000,BTC=150,ETH=4000")
+    def notionals(self, name: str, default: str) -> Mapping[str, Decimal]:
+        expected = f"a notional above 0, then quotes with their own, such as {default}"
+        text = self._text(name, default)
         first, comma, rest = text.partition(",")
         pairs = self._pairs(name, rest, text, expected) if comma else {}
         if not _DECIMAL.fullmatch(first.strip()) or not all(map(_ASSET.fullmatch, pairs)):
@@ -171,6 +197,17 @@ class _Reader:
         if any(value <= 0 for value in pairs.values()):
             raise self._fail(name, expected, text)
         return pairs
+
+    def limits(self) -> Limits:
+        symbols = None
+        if self._text("SOR_ALLOWED_SYMBOLS", "*") != "*":
+            symbols = frozenset(self.each("SOR_ALLOWED_SYMBOLS", "*", Symbol.parse, f"* or {_SYMBOLS}"))
+        return Limits(
+            symbols=symbols,
+            order_notionals=self.notionals("SOR_MAX_ORDER_NOTIONAL", "100000,BTC=2,ETH=50"),
+            daily_notionals=self.notionals("SOR_MAX_DAILY_NOTIONAL", "1000000,BTC=20,ETH=500"),
+            collar_bps=self.number("SOR_PRICE_COLLAR_BPS", "500", 1, 5000),
+        )
 
     def fees(self, name: str, venues: tuple[str, ...]) -> Mapping[str, Decimal]:
         text = self._text(name, "")

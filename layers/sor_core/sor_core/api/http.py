@@ -88,7 +88,7 @@ def correlation_id(event: APIGatewayProxyEvent) -> str:
 
 
 def headers_of(event: APIGatewayProxyEvent) -> dict[str, str]:
-    """The request's headers, names as they came; of one that came several times the last."""
+    """The request's headers, names in lower case; of one that came several times the last."""
     return dict(event.headers or {})
 
 

@@ -145,6 +145,11 @@ def order_not_found_problem() -> Problem:
     return Problem(Kind.ORDER_NOT_FOUND, "no order of yours has this id")
 
 
+def receipt_not_found_problem() -> Problem:
+    """An order that rested at once has no decision, and so no receipt."""
+    return Problem(Kind.ORDER_NOT_FOUND, "this order has no receipt: it was not decided by books")
+
+
 def cursor_problem() -> Problem:
     """A cursor that the ledger did not give out."""
     error = FieldError("cursor", "the cursor of an earlier answer, or none")

@@ -74,15 +74,47 @@ class HealthRecord:
 
 def fold(venue: str, previous: HealthRecord | None, probe: Probe) -> HealthRecord:
     """Add a probe to what is known of a venue."""
-    before = previous.buckets if previous is not None else ()
-    buckets = _add(before, probe)
-    recent = [b for b in buckets if b.minute > probe.at_ms // MINUTE_MS - RECENT_MINUTES]
-    calls = sum(b.calls for b in recent)
-    probes = sum(b.probes for b in buckets)
+    buckets = _add(previous.buckets if previous is not None else (), probe)
     score = probe.liquidity_score
     if score is None:
         score = previous.metrics.liquidity_score if previous is not None else 0.0
     failures = 0 if probe.up else 1 + (previous.metrics.consecutive_failures if previous is not None else 0)
+    return HealthRecord(
+        venue=venue,
+        metrics=_metrics(buckets, probe.at_ms, score, failures, probe.status),
+        buckets=buckets,
+        measured_at_ms=probe.at_ms,
+        status=probe.status,
+        clock_offset_ms=probe.clock_offset_ms,
+        failure=probe.failure,
+        version=1 + (previous.version if previous is not None else 0),
+    )
+
+
+def fold_failed_order(previous: HealthRecord, at_ms: int) -> HealthRecord:
+    """Add an order that the venue failed: a call that was not answered usably.
+
+    It moves the success rate and so the score; whether the venue is up remains the probes' to say.
+    """
+    minute = at_ms // MINUTE_MS
+    kept = {b.minute: b for b in previous.buckets if b.minute > minute - KEPT_MINUTES}
+    bucket = kept.get(minute, Bucket(minute, 0, 0, 0.0, 0, 0))
+    recent = [b for b in kept.values() if b.minute > minute - RECENT_MINUTES and b.calls]
+    calls = sum(b.calls for b in recent)
+    # Its own wait says more of our timeouts than of the venue: it counts with the usual latency.
+    usual_ms = sum(b.latency_sum_ms for b in recent) / calls if calls else 0.0
+    kept[minute] = replace(bucket, calls=bucket.calls + 1, latency_sum_ms=bucket.latency_sum_ms + usual_ms)
+    buckets = tuple(kept[m] for m in sorted(kept))
+    known = previous.metrics
+    metrics = _metrics(buckets, at_ms, known.liquidity_score, known.consecutive_failures, previous.status)
+    return replace(previous, metrics=metrics, buckets=buckets, version=previous.version + 1)
+
+
+def _metrics(
+    buckets: Sequence[Bucket], at_ms: int, score: float, failures: int, status: SystemStatus | None
+) -> ExchangeMetrics:
+    recent = [b for b in buckets if b.minute > at_ms // MINUTE_MS - RECENT_MINUTES]
+    calls, probes = sum(b.calls for b in recent), sum(b.probes for b in buckets)
     measured = ExchangeMetrics(
         latency_ms=sum(b.latency_sum_ms for b in recent) / calls if calls else 0.0,
         success_rate=sum(b.ok for b in recent) / calls if calls else 0.0,
@@ -94,20 +126,11 @@ def fold(venue: str, previous: HealthRecord | None, probe: Probe) -> HealthRecor
     healthy = (
         # A venue that says it does not take orders is out at once; one that failed to answer is
         # given until it fails again and again.
-        probe.status in {None, SystemStatus.ONLINE}
+        status in {None, SystemStatus.ONLINE}
         and failures < FAILURES_UNTIL_UNHEALTHY
         and measured.health_score >= LEAST_HEALTH_SCORE
     )
-    return HealthRecord(
-        venue=venue,
-        metrics=replace(measured, is_healthy=healthy),
-        buckets=buckets,
-        measured_at_ms=probe.at_ms,
-        status=probe.status,
-        clock_offset_ms=probe.clock_offset_ms,
-        failure=probe.failure,
-        version=1 + (previous.version if previous is not None else 0),
-    )
+    return replace(measured, is_healthy=healthy)
 
 
 def _add(buckets: Sequence[Bucket], probe: Probe) -> tuple[Bucket, ...]:

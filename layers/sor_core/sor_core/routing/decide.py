@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from decimal import Decimal
-from itertools import accumulate
 
 from sor_core.domain.decision import (
     Alternative,
@@ -24,7 +22,7 @@ from sor_core.domain.order import Order, OrderType, Side, Strategy
 from sor_core.routing.allocate import Split
 from sor_core.routing.budget import largest_within_budget
 from sor_core.routing.candidates import Field, build_field, limit_price, price_cap
-from sor_core.routing.curves import Curve
+from sor_core.routing.certificate import make_certificate
 from sor_core.routing.score import fill_probability
 from sor_core.routing.screen import admits, arrival_mid, not_allowed, screen
 from sor_core.routing.strategies import Candidate, Pricing, rank, solve
@@ -138,6 +136,7 @@ def _assemble(
         best_single_venue=best_single,
         savings_bps=None if best_single is None else whole[best_single].total_cost_bps - costs.total_cost_bps,
         optimality_gap_bps=round_significant(gap / (pricing.mid * costs.amount) * BPS, PRICE_DIGITS),
+        certificate=make_certificate(order.strategy, ranked, split, pricing),
         alternatives=tuple(
             Alternative(c.market.venue, alone, c.liquidity_score, c.market.latency_ms, c.market.reliability)
             for c in ranked
@@ -158,9 +157,7 @@ def _remaining(order: Order, split: Split, pricing: Pricing) -> Decimal:
 
 def _taken(candidate: Candidate, size: int, pricing: Pricing) -> tuple[Decimal, Decimal, Decimal]:
     """(amount, notional, fee) of taking `size` from a candidate's book, exact."""
-    ladder = candidate.ladder
-    at_price = Curve(ladder.prices, ladder.sizes, lot=1, lo=1, hi=size)
-    notional = pricing.scale.to_notional(at_price.cost(size))
+    notional = pricing.scale.to_notional(candidate.ladder.notional(size))
     return pricing.scale.to_size(size), notional, notional * candidate.market.fees.taker_fee_bps / BPS
 
 
@@ -188,12 +185,11 @@ def _alone(candidate: Candidate, target: int, pricing: Pricing) -> Costs | None:
 def _leg(candidate: Candidate, size: int, cap: Decimal, pricing: Pricing) -> Leg:
     market, ladder = candidate.market, candidate.ladder
     amount, notional, fee = _taken(candidate, size, pricing)
-    last = bisect_left(list(accumulate(ladder.sizes)), size)
     return Leg(
         venue=market.venue,
         amount=amount,
         limit_price=limit_price(cap, market.instrument, pricing.side),
-        worst_price=pricing.scale.to_price(ladder.prices[last]),
+        worst_price=pricing.scale.to_price(ladder.worst_price(size)),
         notional=notional,
         fee=fee,
         fee_bps=market.fees.taker_fee_bps,

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from sor_core import __version__
 from sor_core.domain.decision import Decision, NoRoute, NoRouteReason
 from sor_core.domain.money import exact
 from sor_core.execution import protocol
@@ -37,6 +38,7 @@ from sor_core.ports import (
 from sor_core.routing.candidates import price_cap
 from sor_core.routing.decide import decide
 from sor_core.routing.ladder import MalformedBookError, touch
+from sor_core.routing.receipt import canonical, make_receipt
 from sor_core.routing.screen import admits, not_allowed, screen
 from sor_core.services.context import Context
 from sor_core.services.desk import SEND_WITHIN_MS, Desk, View
@@ -155,10 +157,11 @@ class ExecutionService:
         order, settings = request.order, self._settings
         venues = [v for v in settings.venues if admits(order, v)]
         view = await self._desk.view(order, venues)
-        left_out = [not_allowed(v) for v in settings.venues if v not in venues]
+        failures = [*view.failures, *(not_allowed(v) for v in settings.venues if v not in venues)]
         now_ms = self._clock.now_ms()
-        decision = decide(order, view.markets, [*view.failures, *left_out], settings.policy, now_ms)
-        decision_id = self._new_id()
+        decision = decide(order, view.markets, failures, settings.policy, now_ms)
+        decision_id, receipt, digest = self._new_id(), None, ""
+
         pace = Pace(
             settings.max_rounds, settings.execution_ms, settings.review_after_ms, settings.strict_resolution
         )
@@ -170,7 +173,11 @@ class ExecutionService:
             agreed = resting_terms(order, leg, mid, price_cap(order, mid), decision_id, pace, now_ms)
             legs: tuple[PlannedLeg, ...] = (leg,)
         else:
-            agreed = terms(order, request.time_in_force, decision, decision_id, pace, now_ms, "")
+            document = make_receipt(
+                order, view.markets, failures, settings.policy, decision, decision_id, __version__
+            )
+            receipt, digest = canonical(document), document["digest"]
+            agreed = terms(order, request.time_in_force, decision, decision_id, pace, now_ms, digest)
             legs = legs_of(
                 decision.legs, order.side, decision.price_cap, order.quote_amount, view.instruments
             )
@@ -185,7 +192,7 @@ class ExecutionService:
             detail = "; ".join(f"{leg.venue}: {why.detail}" for leg, why in unfit)
             return Refused(RefusalReason.VENUE_RULES, detail or "no leg is large enough for its venue")
         chosen = None if isinstance(decision, NoRoute) else decision
-        return _Prepared(agreed, tuple(intentions), legs, checked, chosen, view, None)
+        return _Prepared(agreed, tuple(intentions), legs, checked, chosen, view, receipt)
 
     def _resting(self, request: ExecuteRequest, no_route: NoRoute, view: View) -> PlannedLeg | None:
         """Where a limit order waits of which nothing can be filled at once."""

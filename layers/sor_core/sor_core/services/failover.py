@@ -17,13 +17,16 @@ from dataclasses import dataclass
 from sor_core.execution import protocol
 from sor_core.execution.protocol import Step
 from sor_core.execution.record import OrderRecord, OrderStatus
-from sor_core.ports import Failover, LedgerError, OrderLedger, Saved, StateError
+from sor_core.health.measure import fold_failed_order
+from sor_core.ports import Failover, LedgerError, OrderLedger, Saved, StateError, StateStore
 from sor_core.services.context import Context
+from sor_core.services.desk import STATE_TIMEOUT_S
 from sor_core.services.drive import Driver
 from sor_core.services.execute import HANDED_OVER_FOR_MS, OWNED_FOR_MS, ExecutionService
 
 LOOK_AGAIN_S = 5
 """How soon to look again where another invocation has the order."""
+_HEALTH_TRIES = 3
 SWEEP_AT_ONCE = 8
 SWEEP_MOST = 200
 SWEEP_FOR_MS = 40_000
@@ -58,12 +61,14 @@ class FailoverService:
         execution: ExecutionService,
         driver: Driver,
         ledger: OrderLedger,
+        store: StateStore,
         failover: Failover,
         context: Context,
     ) -> None:
         self._execution = execution
         self._driver = driver
         self._ledger = ledger
+        self._store = store
         self._failover = failover
         self._clock = context.clock
         self._new_id = context.new_id
@@ -91,7 +96,22 @@ class FailoverService:
         record, step = await self._driver.drive(
             saved.record, me, until_ms=now_ms, may=lambda step, _: isinstance(step, allowed), conclude=False
         )
+        if name in {"finalise", "review"} and record.ending is not None:
+            await asyncio.gather(*(self._note_failure(venue) for venue in record.avoid))
         return await self._leave(record, step)
+
+    async def _note_failure(self, venue: str) -> None:
+        """Tell the venue's health that it failed an order."""
+        try:
+            async with asyncio.timeout(STATE_TIMEOUT_S):
+                for _ in range(_HEALTH_TRIES):
+                    known = (await self._store.load_health([venue])).get(venue)
+                    if known is None:
+                        return  # never probed: nothing to add to
+                    if await self._store.save_health(fold_failed_order(known, self._clock.now_ms())):
+                        return
+        except (StateError, TimeoutError) as error:
+            self._log.warning("state store unavailable", operation="health", error=str(error))
 
     async def _leave(self, record: OrderRecord, step: Step) -> TaskAnswer:
         if record.ending is not None or isinstance(step, protocol.Done):
