@@ -104,6 +104,8 @@ class Process:
     execution: ExecutionService
     failover: FailoverService
     control: ControlService
+    parties: Mapping[str, Counterparty]
+    context: Context
 
 
 @dataclass(slots=True)
@@ -150,7 +152,9 @@ class House:
         driver = Driver(desk, ledger, context)
         execution = ExecutionService(desk, driver, ledger, self.machine, context)
         failover = FailoverService(execution, driver, ledger, self.store, self.machine, context)
-        return Process(execution, failover, ControlService(execution, desk, ledger, context))
+        return Process(
+            execution, failover, ControlService(execution, desk, ledger, context), parties, context
+        )
 
     def request(self, order: Order, **changes: Any) -> ExecuteRequest:
         made = ExecuteRequest(
