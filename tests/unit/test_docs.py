@@ -21,7 +21,21 @@ from local.venues.config import config_from_environment
 from sor_core.adapters.dynamo_state import FORGET_BOOK_AFTER_MS
 from sor_core.adapters.sqs_probes import PROBE_MESSAGE
 from sor_core.api.answers import route_answer, status_answer
+from sor_core.api.execute import (
+    DEFAULT_LIMIT,
+    DEFAULT_WAIT_S,
+    MOST_LIMIT,
+    MOST_WAIT_S,
+    ExecuteBody,
+    ExecuteRules,
+    Resolution,
+    ReviewBody,
+    parse_execute,
+    parse_review,
+    parse_switch,
+)
 from sor_core.api.http import MAX_BODY_BYTES
+from sor_core.api.orders import dry_run_answer, order_answer, order_detail, switch_answer
 from sor_core.api.problems import Kind
 from sor_core.api.schemas import RouteRequest
 from sor_core.bootstrap import read_settings
@@ -30,6 +44,10 @@ from sor_core.domain.errors import VenueFailure
 from sor_core.domain.health import SystemStatus
 from sor_core.domain.market import Exclusion, Policy, VenueMarket, Why
 from sor_core.domain.order import OrderType, Side, Strategy
+from sor_core.domain.trading import Refusal, Rejected, RejectReason, Unknown, UnknownWhy, WouldTake
+from sor_core.execution.protocol import TradingMode
+from sor_core.execution.record import AttemptState, Event, OrderStatus
+from sor_core.execution.request import CheckedLeg
 from sor_core.health.measure import (
     FAILURES_UNTIL_UNHEALTHY,
     KEPT_MINUTES,
@@ -39,6 +57,7 @@ from sor_core.health.measure import (
     Probe,
     fold,
 )
+from sor_core.ports import Switch
 from sor_core.routing.allocate import MAX_NODES
 from sor_core.routing.candidates import build_field, price_cap
 from sor_core.routing.decide import decide
@@ -51,6 +70,7 @@ from sor_core.services.probe import CALL_TIMEOUT_S, VENUE_BUDGET_S
 from sor_core.services.route import STATE_TIMEOUT_S, Routed
 from sor_core.settings import Settings, SettingsError
 from tests.fakes.markets import NOW_MS, instrument, levels, market, metrics, order
+from tests.fakes.records import attempt, fill, record, venue_order
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CORE = REPOSITORY / "layers" / "sor_core" / "sor_core"
@@ -187,11 +207,23 @@ def test_every_field_of_a_request_stands_in_the_table_with_its_choices() -> None
     assert choices["execution_strategy"] == [strategy.value for strategy in Strategy]
 
 
-def test_every_path_of_the_function_stands_in_the_table() -> None:
-    source = (REPOSITORY / "functions" / "route" / "app.py").read_text(encoding="utf-8")
-    served = [f"{method.upper()} {path}" for method, path in re.findall(r'@app\.(\w+)\("(.+)"\)', source)]
-    assert served
-    assert sorted(served) == sorted(code for code in first_codes(API) if code.startswith(("GET ", "POST ")))
+METHODS = ("GET ", "POST ", "PUT ", "DELETE ")
+
+
+def test_every_path_stands_in_the_table_and_no_other_does() -> None:
+    served = []
+    for app in sorted((REPOSITORY / "functions").glob("*/app.py")):
+        found = re.findall(r'@app\.(\w+)\("(.+)"\)', app.read_text(encoding="utf-8"))
+        served += [f"{method.upper()} {path}".replace("<", "{").replace(">", "}") for method, path in found]
+    events = [
+        event["Properties"]
+        for resource in load()["Resources"].values()
+        for event in resource.get("Properties", {}).get("Events", {}).values()
+        if event["Type"] == "Api" and "{proxy+}" not in event["Properties"]["Path"]
+    ]
+    told = sorted(code for code in first_codes(API) if code.startswith(METHODS))
+    assert told == sorted(served)
+    assert told == sorted(f"{event['Method']} {event['Path']}" for event in events)
 
 
 # docs/api.md: answers ----------------------------------------------------------------------------
@@ -239,8 +271,8 @@ def example_decision(strategy: Strategy) -> Decision:
 
 
 def example_answer() -> dict[str, Any]:
-    routed = Routed("0" * 32, example_decision(Strategy.COST_OPTIMIZATION), cached=False)
-    answer = route_answer(routed, NOW_MS)
+    decision = example_decision(Strategy.COST_OPTIMIZATION)
+    answer = route_answer(Routed("0" * 32, decision, cached=False, receipt={"digest": ""}), NOW_MS)
     assert all(answer[name] for name in ("allocations", "alternatives", "books", "excluded"))
     return answer
 
@@ -251,7 +283,12 @@ def tables(text: str) -> Iterator[str]:
 
 def test_every_field_of_an_answer_stands_in_its_table_and_no_other_does() -> None:
     answer = example_answer()
-    whole, legs, others, lists, *_ = (first_codes(table) for table in tables(section(API, "### Answer")))
+    whole, legs, others, lists, certificate, margins = (
+        first_codes(table) for table in tables(section(API, "### Answer"))
+    )
+    shown = answer["certificate"]
+    assert certificate == list(shown)
+    assert margins == [*shown["venues"][0], *shown["venues"][0]["last_used"]]
     assert whole == list(answer)
     assert legs == list(answer["allocations"][0])
     assert others == list(answer["alternatives"][0])
@@ -263,7 +300,8 @@ def test_the_complete_example_has_every_field_in_order() -> None:
         re.findall(r"```json\n(.*?)```", section(API, "### Example: a market buy"), re.DOTALL)[0]
     )
     answer = example_answer()
-    assert list(shown) == list(answer)
+    assert [*shown, "receipt"] == list(answer)
+    assert list(shown["certificate"]) == list(answer["certificate"])
     for name in ("allocations", "alternatives", "books"):
         assert list(shown[name][0]) == list(answer[name][0])
 
@@ -314,6 +352,103 @@ def test_every_field_of_the_status_stands_in_its_table_and_in_the_example() -> N
     assert list(json.loads(shown)["exchanges"]["binance"]) == fields
 
 
+# docs/api.md: orders -----------------------------------------------------------------------------
+
+REFUSED = attempt(1, AttemptState.NEVER, refusal=Rejected(RejectReason.FILTER_SIZE, "-1013", "too small"))
+BOUGHT = attempt(2, AttemptState.ENDED, venue_order(fill("60000", "1", "60")))
+AN_ORDER = record(
+    REFUSED, BOUGHT, ended=OrderStatus.FILLED, history=(Event(NOW_MS, 1, "intended", 1, "binance"),)
+)
+
+
+def test_every_field_of_an_order_stands_in_its_table_and_no_other_does() -> None:
+    answer = order_answer(AN_ORDER)
+    told = [first_codes(table) for table in tables(section(API, "### The answer to an order"))]
+    refusal = list(answer["attempts"][0]["refusal"])
+    assert told == [
+        list(answer),
+        list(answer["result"]),
+        list(answer["attempts"][0]),
+        [*answer["fees"][0], *refusal],
+    ]
+
+
+def test_every_field_of_an_orders_detail_stands_in_its_table() -> None:
+    detail = order_detail(AN_ORDER)
+    text = section(API, "### GET /api/orders/{order_id}")
+    told = [first_codes(table) for table in tables(text)]
+    added = [name for name in detail if name not in order_answer(AN_ORDER)]
+    assert told == [added, list(detail["terms"]), list(detail["history"][0])]
+    [ordered] = (row[-1] for row in rows(text) if codes(row[0]) == ["ordered"])
+    assert codes(ordered)[:-1] == list(detail["terms"]["ordered"])
+
+
+def test_every_field_of_a_dry_run_stands_in_its_table() -> None:
+    outcomes = (
+        WouldTake(),
+        Rejected(RejectReason.OTHER, "", ""),
+        Refusal(RejectReason.FILTER_SIZE, ""),
+        Unknown(UnknownWhy.TIMEOUT, ""),
+    )
+    legs = [CheckedLeg("binance", Decimal(1), Decimal(1), outcome) for outcome in outcomes]
+    answer = dry_run_answer("0" * 32, example_decision(Strategy.COST_OPTIMIZATION), legs)
+    text = section(API, "### Dry runs")
+    whole, expected, told_legs = (first_codes(table) for table in tables(text))
+    assert ["success", "exchange", "result", "failover_used", *whole] == list(answer)
+    assert expected == list(answer["expected"])
+    assert told_legs == list(answer["legs"][0])
+    [words] = (row[-1] for row in rows(text) if codes(row[0]) == ["outcome"])
+    assert codes(words) == [leg["outcome"] for leg in answer["legs"]]
+
+
+@pytest.mark.parametrize(
+    ("heading", "states"), [("### Order states", OrderStatus), ("### Attempt states", AttemptState)]
+)
+def test_every_state_stands_in_its_list_and_in_the_drawing(heading: str, states: type[Enum]) -> None:
+    text = section(API, heading)
+    assert first_codes(text) == [state.value for state in states]
+    [drawing] = re.findall(r"```\n(.*?)```", text, re.DOTALL)
+    assert {state.value for state in states} <= set(re.findall(r"\w+", drawing))
+
+
+def test_every_field_of_what_comes_in_about_orders_stands_in_its_table() -> None:
+    fields, headers = (
+        [codes(row[0])[0] for row in rows(table)]
+        for table in tables(section(API, "### What an order may say"))
+    )
+    assert fields == [name for name in ExecuteBody.model_fields if name not in RouteRequest.model_fields]
+    assert headers == ["Idempotency-Key", "Prefer"]
+    review = section(API, "### POST /api/orders/{order_id}/review")
+    assert first_codes(review) == list(ReviewBody.model_fields)
+    [resolutions] = (row[1] for row in rows(review) if codes(row[0]) == ["resolution"])
+    assert codes(resolutions) == [resolution.value for resolution in Resolution]
+
+
+def test_every_field_and_mode_of_the_switch_stands_in_its_table() -> None:
+    text = section(API, "## GET /api/trading")
+    switch = switch_answer(Switch(TradingMode.HALTED, "why", "me", NOW_MS))
+    assert first_codes(text) == list(switch)
+    [modes] = (row[-1] for row in rows(text) if codes(row[0]) == ["mode"])
+    assert codes(modes) == [mode.value for mode in TradingMode]
+
+
+def test_curl_bodies_about_orders_are_taken() -> None:
+    bodies = dict(re.findall(r"127\.0\.0\.1:8007(/api/\S+)[^`]*?-d '(\{[^']*\})'", API))
+    rules = ExecuteRules(Settings.from_env({}).venues, Decimal(100), require_key=True)
+    request = parse_execute(
+        json.loads(bodies["/api/execute"], parse_float=Decimal),
+        {"Idempotency-Key": "2f1c-0001"},
+        caller="",
+        correlation_id="",
+        received_at_ms=0,
+        rules=rules,
+    )
+    assert request.order.amount == Decimal("0.5")
+    assert parse_switch(json.loads(bodies["/api/trading"])) == (TradingMode.HALTED, "incident 7")
+    [review] = (body for path, body in bodies.items() if path.endswith("/review"))
+    assert parse_review(json.loads(review)).resolution is Resolution.NEVER_PLACED
+
+
 @pytest.mark.parametrize("text", [API, CONFIGURATION, DECISION, ARCHITECTURE])
 def test_every_json_example_is_json(text: str) -> None:
     for example in re.findall(r"```json\n(.*?)```", text, re.DOTALL):
@@ -327,6 +462,8 @@ def test_every_json_example_is_json(text: str) -> None:
     ("text", "told"),
     [
         (API, f"at most {MAX_BODY_BYTES // 1024} KiB"),
+        (API, f"whole seconds; {DEFAULT_WAIT_S} without it, more than {MOST_WAIT_S} is {MOST_WAIT_S}"),
+        (API, f"1 to {MOST_LIMIT}; {DEFAULT_LIMIT} without it"),
         (API, f"within {LIQUIDITY_BAND_BPS:g} bps of the arrival mid"),
         (API, f"(age_ms + latency_ms) / {FRESHNESS_MS:,.0f})"),
         (API, {600_000: "rules** are kept for ten minutes"}[INSTRUMENT_TTL_MS]),

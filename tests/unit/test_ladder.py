@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 from functools import partial
+from typing import SupportsIndex, overload
 
 import pytest
 from hypothesis import given, seed, settings
@@ -10,27 +11,81 @@ from hypothesis import strategies as st
 
 from sor_core.domain.order import Side
 from sor_core.routing.ladder import (
+    FIRST_BLOCK,
     FinerThanScaleError,
+    Ladder,
     MalformedBookError,
     Scale,
     scaled_int,
     walk,
 )
-from sor_core.routing.score import depth_of, holds_in_band, liquidity_score, notional_of
+from sor_core.routing.score import depth_of, depth_of_whole, holds_in_band, liquidity_score, notional_of
 
 SCALE = Scale(2, 3)
 climb = partial(walk, scale=SCALE, enough_size=None, enough_notional=None)
 
 
 class Counted(list[list[str]]):
-    """Levels that count how many were looked at."""
+    """Levels that count how many were taken out."""
 
     looked = 0
 
     def __iter__(self) -> Iterator[list[str]]:
-        for level in list.__iter__(self):
-            self.looked += 1
-            yield level
+        raise AssertionError("all levels were asked for")
+
+    @overload
+    def __getitem__(self, at: SupportsIndex) -> list[str]: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[list[str]]: ...
+    def __getitem__(self, at: SupportsIndex | slice) -> list[str] | list[list[str]]:
+        found = list.__getitem__(self, at)
+        self.looked += len(found) if isinstance(at, slice) else 1
+        return found
+
+
+def one_by_one(
+    levels: list[list[str]], side: Side, cap: int | None, enough_size: int | None, enough_notional: int | None
+) -> tuple[list[tuple[int, int]], bool] | type[Exception]:
+    """What `walk` is to do, in its plainest form."""
+    taken: list[tuple[int, int]] = []
+    depth = notional = previous = 0
+    for level in levels:
+        try:
+            price, size = (scaled_int(level[n], places) for n, places in ((0, 2), (1, 3)))
+        except (MalformedBookError, FinerThanScaleError) as error:
+            return type(error)
+        if price <= 0 or (previous and (price - previous) * side.sign < 0):
+            return MalformedBookError
+        previous = price
+        if cap is not None and (price - cap) * side.sign > 0:
+            return taken, True
+        if size:
+            taken.append((price, size))
+        depth, notional = depth + size, notional + price * size
+        if (enough_size and depth >= enough_size) or (enough_notional and notional >= enough_notional):
+            break
+    return taken, False
+
+
+ODD_LEVELS = st.sampled_from(
+    [["100.00", "0"], ["99.5", "1"], ["x", "1"], ["100,1", "1"], ["101.00", "1.0000"], ["101.001", "1"]]
+)
+
+
+@st.composite
+def books(draw: st.DrawFn) -> tuple[list[list[str]], Side]:
+    """Mostly clean books of one format, some with odd levels here and there."""
+    side = draw(st.sampled_from(Side))
+    price_places, size_places = draw(st.sampled_from((0, 1, 2, 5))), draw(st.sampled_from((0, 2, 3, 6)))
+    price, levels = 100_000 if side is Side.BUY else 900_000, []
+    for _ in range(draw(st.integers(1, 300))):
+        price += side.sign * draw(st.integers(0, 500)) // 10 ** max(0, 2 - price_places)
+        at = Decimal(price).scaleb(-min(2, price_places))
+        size = Decimal(draw(st.integers(1, 5000))).scaleb(-min(3, size_places))
+        levels.append([f"{at:.{price_places}f}", f"{size:.{size_places}f}"])
+    for _ in range(draw(st.sampled_from((0, 0, 0, 1, 2)))):
+        levels.insert(draw(st.integers(0, len(levels))), draw(ODD_LEVELS))
+    return levels, side
 
 
 @seed(20261122)
@@ -61,8 +116,70 @@ def test_work_grows_with_the_levels_consumed() -> None:
 
     ladder = walk(levels, Side.BUY, SCALE, cap=None, enough_size=3000, enough_notional=None)
 
-    assert levels.looked == 3
-    assert (ladder.depth, ladder.capped) == (3000, False)
+    assert levels.looked == FIRST_BLOCK
+    assert (ladder.depth, ladder.capped, ladder.whole) == (3000, False, False)
+
+
+def test_more_levels_are_looked_at_only_as_the_sizes_let_expect() -> None:
+    levels = Counted([[f"{100 + n}", "1"] for n in range(5000)])
+
+    walk(levels, Side.BUY, SCALE, cap=None, enough_size=400_000, enough_notional=None)
+
+    assert levels.looked < 400 * 1.2
+
+
+@seed(20261122)
+@settings(max_examples=300, deadline=None)
+@given(books(), st.none() | st.integers(1, 200_000), st.none() | st.integers(1, 10**10), st.data())
+def test_walking_in_blocks_is_walking_one_by_one(
+    book: tuple[list[list[str]], Side],
+    enough_size: int | None,
+    enough_notional: int | None,
+    data: st.DataObject,
+) -> None:
+    levels, side = book
+    cap = data.draw(st.none() | st.integers(100_000, 900_000))
+    expected = one_by_one(levels, side, cap, enough_size, enough_notional)
+
+    def walked() -> Ladder:
+        return walk(levels, side, SCALE, cap=cap, enough_size=enough_size, enough_notional=enough_notional)
+
+    if isinstance(expected, type):
+        with pytest.raises(expected):
+            walked()
+        return
+    ladder = walked()
+    assert (list(zip(ladder.prices, ladder.sizes, strict=True)), ladder.capped) == expected
+    if ladder.prices:
+        assert ladder.notional(ladder.depth) == sum(price * size for price, size in expected[0])
+    if ladder.whole:
+        assert expected == one_by_one(levels, side, cap, None, None)
+
+
+@seed(20261122)
+@settings(max_examples=100, deadline=None)
+@given(books(), st.floats(500, 10_000))
+def test_a_whole_ladder_gives_the_depth_that_its_book_does(
+    book: tuple[list[list[str]], Side], mid: float
+) -> None:
+    levels, side = book
+    cap = int(mid * (1 + side.sign * 0.01) * 100)
+    if isinstance(one_by_one(levels, side, None, None, None), type):
+        return
+    ladder = climb(levels, side, cap=cap)
+    found = depth_of_whole(ladder, side, mid, cap / 100, SCALE)
+
+    expected = depth_of(levels, side, mid, cap / 100)
+    assert found is not None
+    assert found.size_within_cap == pytest.approx(expected.size_within_cap)
+    assert found.notional_in_band == pytest.approx(expected.notional_in_band)
+
+
+def test_a_ladder_that_does_not_reach_the_bands_edge_does_not_tell_the_depth() -> None:
+    levels = [["100.00", "1.0"], ["100.20", "1.0"], ["100.30", "1.0"]]
+
+    assert depth_of_whole(climb(levels, Side.BUY, cap=10_020), Side.BUY, 100.0, 100.2, SCALE) is None
+    assert depth_of_whole(climb(levels, Side.BUY, cap=10_060), Side.BUY, 100.0, 100.6, SCALE) is not None
 
 
 def test_the_cap_ends_the_walk() -> None:
@@ -71,15 +188,15 @@ def test_the_cap_ends_the_walk() -> None:
     buying = climb(levels, Side.BUY, cap=10_100)
     selling = climb(levels[::-1], Side.SELL, cap=10_100)
 
-    assert (buying.prices, buying.capped) == ((10_000, 10_100), True)
-    assert (selling.prices, selling.capped) == ((10_200, 10_100), True)
+    assert (buying.prices, buying.capped) == ([10_000, 10_100], True)
+    assert (selling.prices, selling.capped) == ([10_200, 10_100], True)
 
 
 def test_empty_levels_are_passed_over_and_disorder_is_malformed() -> None:
     ladder = walk(
         [["100", "0"], ["101", "1"]], Side.BUY, SCALE, cap=None, enough_size=None, enough_notional=None
     )
-    assert ladder.prices == (10_100,)
+    assert ladder.prices == [10_100]
     with pytest.raises(MalformedBookError):
         climb([["101", "1"], ["100", "1"]], Side.BUY, cap=None)
 

@@ -6,6 +6,7 @@ import pytest
 
 from sor_core.bootstrap import read_settings
 from sor_core.domain.instrument import Symbol
+from sor_core.execution.risk import of_quote
 from sor_core.settings import Settings, SettingsError
 
 
@@ -77,6 +78,17 @@ def test_values_are_read() -> None:
         ("SOR_FULL_LIQUIDITY_NOTIONAL", "5,btc=1", "a notional above 0"),
         ("SOR_FULL_LIQUIDITY_NOTIONAL", "5,", "a notional above 0"),
         ("SOR_BOOK_DEPTH", "0", "a whole number from 1 to 5000"),
+        ("SOR_REQUIRE_IDEMPOTENCY_KEY", "yes", "true or false"),
+        ("SOR_STRICT_RESOLUTION", "1", "true or false"),
+        ("SOR_ALLOWED_SYMBOLS", "*,BTC/USDT", "* or symbols such as BTC/USDT"),
+        ("SOR_ALLOWED_SYMBOLS", "BTC/USDT,BTC/USDT", "each once"),
+        ("SOR_MAX_ORDER_NOTIONAL", "0", "such as 100000,BTC=2,ETH=50"),
+        ("SOR_MAX_ORDER_NOTIONAL", "-1", "such as 100000,BTC=2,ETH=50"),
+        ("SOR_MAX_DAILY_NOTIONAL", "BTC=20", "such as 1000000,BTC=20,ETH=500"),
+        ("SOR_PRICE_COLLAR_BPS", "0", "a number from 1 to 5000"),
+        ("SOR_REVIEW_AFTER_SECONDS", "59", "a whole number from 60 to 86400"),
+        ("SOR_MAX_ROUNDS", "0", "a whole number from 1 to 20"),
+        ("SOR_EXECUTION_SECONDS", "4", "a whole number from 5 to 3600"),
         ("SOR_LOG_LEVEL", "LOUD", "one of DEBUG"),
     ],
 )
@@ -102,6 +114,42 @@ def test_liquidity_is_scaled_by_the_quote() -> None:
     assert policy.full_liquidity_notional("EUR") == 7
     assert policy.full_liquidity_notional("USD") == 5000
     assert Settings.from_env({}).policy.full_liquidity_notional("BTC") == 150
+
+
+def test_orders_are_bounded_unless_configured_otherwise() -> None:
+    settings = Settings.from_env({})
+    limits = settings.limits
+
+    assert limits.symbols is None
+    assert of_quote(limits.order_notionals, "USDT") == 100_000
+    assert of_quote(limits.order_notionals, "BTC") == 2
+    assert of_quote(limits.daily_notionals, "USD") == 1_000_000
+    assert of_quote(limits.daily_notionals, "ETH") == 500
+    assert limits.collar_bps == 500
+    assert (settings.require_idempotency_key, settings.strict_resolution) == (True, False)
+    assert (settings.max_rounds, settings.execution_ms, settings.review_after_ms) == (4, 60_000, 900_000)
+
+
+def test_limits_are_read() -> None:
+    settings = Settings.from_env(
+        {
+            "SOR_ALLOWED_SYMBOLS": "BTC/USDT, ETH/USD",
+            "SOR_MAX_ORDER_NOTIONAL": "500,JPY=75000",
+            "SOR_MAX_DAILY_NOTIONAL": "5000",
+            "SOR_REQUIRE_IDEMPOTENCY_KEY": "False",
+            "SOR_ORDERS_TABLE": "sor-orders",
+            "SOR_FAILOVER_MACHINE": "arn:aws:states:eu-west-1:1:stateMachine:sor-failover",
+            "SOR_SECRETS_PREFIX": "sor/venues",
+        }
+    )
+
+    assert settings.limits.symbols == {Symbol("BTC", "USDT"), Symbol("ETH", "USD")}
+    assert settings.limits.order_notionals == {"*": 500, "JPY": 75000}
+    assert settings.limits.daily_notionals == {"*": 5000}
+    assert settings.require_idempotency_key is False
+    assert settings.orders_table == "sor-orders"
+    assert settings.failover_machine_arn.endswith(":sor-failover")
+    assert settings.secrets_prefix == "sor/venues"
 
 
 def test_a_venue_without_adapter_and_a_missing_table() -> None:

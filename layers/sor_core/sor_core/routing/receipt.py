@@ -123,6 +123,10 @@ def _text(value: Decimal | float | None) -> str | None:
     return plain(value) if isinstance(value, Decimal) else repr(float(value))
 
 
+def _texts_of(source: object, *names: str) -> Json:
+    return {name: _text(getattr(source, name)) for name in names}
+
+
 def _names(venues: Iterable[str] | None) -> list[str] | None:
     return None if venues is None else sorted(venues)
 
@@ -133,10 +137,7 @@ def _order(order: Order) -> Json:
         "side": str(order.side),
         "type": str(order.type),
         "strategy": str(order.strategy),
-        "amount": _text(order.amount),
-        "quote_amount": _text(order.quote_amount),
-        "price": _text(order.price),
-        "max_slippage_bps": _text(order.max_slippage_bps),
+        **_texts_of(order, "amount", "quote_amount", "price", "max_slippage_bps"),
         "allowed_venues": _names(order.allowed_venues),
         "denied_venues": _names(order.denied_venues),
         "max_legs": order.max_legs,
@@ -144,17 +145,11 @@ def _order(order: Order) -> Json:
 
 
 def _policy(policy: Policy) -> Json:
-    weights = policy.weights
     return {
         "max_latency_ms": _text(policy.max_latency_ms),
         "min_liquidity_score": _text(policy.min_liquidity_score),
         "max_book_age_ms": policy.max_book_age_ms,
-        "weights": {
-            "price": _text(weights.price),
-            "liquidity": _text(weights.liquidity),
-            "latency": _text(weights.latency),
-            "reliability": _text(weights.reliability),
-        },
+        "weights": _texts_of(policy.weights, "price", "liquidity", "latency", "reliability"),
         "best_execution_tolerance_bps": _text(policy.best_execution_tolerance_bps),
         "lowest_latency_tolerance_bps": _text(policy.lowest_latency_tolerance_bps),
         "full_liquidity_notionals": {k: _text(v) for k, v in policy.full_liquidity_notionals.items()},
@@ -171,18 +166,14 @@ def _venue(
         "venue": market.venue,
         "instrument": _instrument(market.instrument),
         "fees": {
-            "taker_fee_bps": _text(fees.taker_fee_bps),
-            "maker_fee_bps": _text(fees.maker_fee_bps),
+            **_texts_of(fees, "taker_fee_bps", "maker_fee_bps"),
             "source": fees.source,
         },
         "funds": _text(market.funds),
         "metrics": None
         if metrics is None
         else {
-            "latency_ms": _text(metrics.latency_ms),
-            "success_rate": _text(metrics.success_rate),
-            "liquidity_score": _text(metrics.liquidity_score),
-            "uptime_pct": _text(metrics.uptime_pct),
+            **_texts_of(metrics, "latency_ms", "success_rate", "liquidity_score", "uptime_pct"),
             "consecutive_failures": metrics.consecutive_failures,
             "is_healthy": metrics.is_healthy,
         },
@@ -199,16 +190,9 @@ def _venue(
 
 
 def _instrument(instrument: Instrument) -> Json:
-    return {
-        "venue_symbol": instrument.venue_symbol,
-        "tick": _text(instrument.tick),
-        "lot": _text(instrument.lot),
-        "min_size": _text(instrument.min_size),
-        "max_size": _text(instrument.max_size),
-        "min_notional": _text(instrument.min_notional),
-        "max_notional": _text(instrument.max_notional),
-        "status": str(instrument.status),
-    }
+    sizes = ("tick", "lot", "min_size", "max_size", "min_notional", "max_notional")
+    names = {"venue_symbol": instrument.venue_symbol, "status": str(instrument.status)}
+    return {**names, **_texts_of(instrument, *sizes)}
 
 
 def _texts(level: object) -> list[str]:
@@ -307,14 +291,7 @@ def _summed(levels: Sequence[RawLevel], side: Side, mid: float, cap: float) -> D
 
 
 def _costs(costs: Costs) -> Json:
-    return {
-        "amount": _text(costs.amount),
-        "notional": _text(costs.notional),
-        "fee": _text(costs.fee),
-        "expected_price": _text(costs.expected_price),
-        "slippage_bps": _text(costs.slippage_bps),
-        "fee_bps": _text(costs.fee_bps),
-    }
+    return _texts_of(costs, "amount", "notional", "fee", "expected_price", "slippage_bps", "fee_bps")
 
 
 def _result(decision: Decision) -> Json:
@@ -324,11 +301,7 @@ def _result(decision: Decision) -> Json:
         "legs": [
             {
                 "venue": leg.venue,
-                "amount": _text(leg.amount),
-                "limit_price": _text(leg.limit_price),
-                "worst_price": _text(leg.worst_price),
-                "notional": _text(leg.notional),
-                "fee": _text(leg.fee),
+                **_texts_of(leg, "amount", "limit_price", "worst_price", "notional", "fee"),
                 "liquidity_score": f"{leg.liquidity_score:.6f}",
             }
             for leg in decision.legs
@@ -374,14 +347,7 @@ def _certificate(certificate: Certificate) -> Json:
 
 
 def _level(level: BookLevel | None) -> Json | None:
-    if level is None:
-        return None
-    return {
-        "price": _text(level.price),
-        "size": _text(level.size),
-        "all_in_price": _text(level.all_in_price),
-        "strategy_price": _text(level.strategy_price),
-    }
+    return None if level is None else _texts_of(level, "price", "size", "all_in_price", "strategy_price")
 
 
 # Why a budget buys no more ---------------------------------------------------------------------

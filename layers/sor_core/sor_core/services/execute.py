@@ -48,6 +48,8 @@ OWNED_FOR_MS = 60_000
 """Longer than any process lives: past it the sweep may take an order away."""
 HANDED_OVER_FOR_MS = 20_000
 """How long the state machine has to begin before the sweep starts another."""
+LAST_ROUND_AFTER_MS = 12_000
+"""A handler begins no further round after that: one may take ten seconds, and the gateway waits for 29."""
 _ACCEPT_TRIES = 3
 _POLL_S = 0.15
 
@@ -282,8 +284,14 @@ class ExecutionService:
 
     async def _carry_out(self, record: OrderRecord, me: Me, request: ExecuteRequest) -> Executed:
         until_ms = _deadline_ms(request)
+        last_round_ms = request.received_at_ms + LAST_ROUND_AFTER_MS
+
+        def may(step: Step, record: OrderRecord) -> bool:
+            in_time = not isinstance(step, protocol.Choose) or self._clock.now_ms() < last_round_ms
+            return in_time and _in_handler(step, record)
+
         try:
-            record, step = await self._driver.drive(record, me, until_ms=until_ms, may=_in_handler)
+            record, step = await self._driver.drive(record, me, until_ms=until_ms, may=may)
             return Executed(await self.leave(record, step, until_ms))
         except LedgerError as error:
             # It stands in the ledger, with all that may have been sent: the sweep carries it on.
