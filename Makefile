@@ -4,7 +4,7 @@
 
 SHELL = /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run venues test lint format types validate lock build deploy clean
+.PHONY: help run venues sor test lint format types validate lock build deploy clean
 
 # $(call with,ENVIRONMENTS,COMMAND): make the environments, then become `python COMMAND` in the first of them.
 # `exec`, so that a signal to make's child is one to the program itself.
@@ -27,6 +27,9 @@ run: ## start the whole stack on http://127.0.0.1:8007, until Ctrl-C
 venues: ## start the simulated venues alone on http://127.0.0.1:8006, until Ctrl-C
 	$(call with,run,-m local.venues)
 
+sor: ## the command line: make sor ARGS="route BTC/USDT --side buy --amount 0.5"
+	$(call with,cli,-m cli $(ARGS))
+
 test: ## run every test
 	$(call with,test run aws sam,-m pytest $(ARGS))
 
@@ -40,6 +43,7 @@ format: ## format the sources
 types: ## mypy, strict
 	$(call with,test,-m mypy)
 	$(call with,test,-m mypy functions/route/app.py)
+	$(call with,test,-m mypy functions/execute/app.py)
 	$(call with,test,-m mypy functions/health_probe/app.py)
 
 validate: ## sam validate, with cfn-lint
@@ -57,6 +61,7 @@ lock: ## resolve the requirements.in files anew (ARGS=--upgrade for newer releas
 	$(call resolve,local/requirements)
 	$(call resolve,local/requirements-aws)
 	$(call resolve,local/requirements-sam)
+	$(call resolve,cli/requirements)
 	$(call resolve,tests/requirements)
 
 clean: ## remove everything that was built

@@ -127,12 +127,22 @@ def cancel(url: str, order_id: str, wait: int | None, raw: bool) -> None:  # noq
 
 @click.command()
 @click.argument("order_id", metavar="ID")
-@click.option("--attempt", type=click.IntRange(1), required=True, help="Number of the attempt in question.")
-@click.option("--resolution", type=click.Choice(["never_placed", "keep_as_told"]), required=True)
-@click.option("--note", required=True, help="How you know; stays in the order's history.")
+@click.option("--attempt", type=click.IntRange(1), help="Number of the attempt to settle.")
+@click.option("--resolution", type=click.Choice(["never_placed", "keep_as_told"]))
+@click.option("--note", help="How you know; stays in the order's history.")
 @api_options
 def review(url: str, order_id: str, raw: bool, **finding: Any) -> None:  # noqa: FBT001 - click's
-    """Settle an order of which only a person can say what became of it."""
+    """Show what the ledger and the venues say of an order, or settle an attempt of it.
+
+    Without options both sides are shown; with --attempt, --resolution and --note an attempt is settled.
+    """
+    if not any(finding.values()):
+        answer = call(url, "GET", f"{_path(order_id)}/review")
+        show_answer(answer.text, answer.document(), raw=raw)
+        return
+    missing = ", ".join(f"--{name}" for name, value in finding.items() if value is None)
+    if missing:
+        raise click.UsageError(f"to settle an attempt, give {missing} as well")
     answer = call(url, "POST", f"{_path(order_id)}/review", body=finding)
     show_answer(answer.text, answer.document(), raw=raw)
 

@@ -60,7 +60,7 @@ class LocalAws:
         return self._session.client(service, endpoint_url=self._endpoint, config=config)
 
     def deploy(self, template: Mapping[str, Any], layer: bytes, parameters: Mapping[str, str]) -> Deployment:
-        """Upload the layer and the functions, create the stack, and wait until it stands."""
+        """Upload layer, functions and state machine, create the stack, and wait until it stands."""
         try:
             self._client("s3").create_bucket(Bucket=BUCKET)
             ready = self._with_artifacts(_with_parameters(template, self._local(parameters)), layer)
@@ -86,6 +86,15 @@ class LocalAws:
             health_probe_function=outputs["HealthProbeFunction"],
         )
 
+    def keep_secrets(self, secrets: Mapping[str, Mapping[str, str]]) -> None:
+        """Create secrets, each a JSON object, by their names."""
+        manager = self._client("secretsmanager")
+        try:
+            for name, secret in secrets.items():
+                manager.create_secret(Name=name, SecretString=json.dumps(secret))
+        except (BotoCoreError, ClientError) as error:
+            raise StackError(f"the local AWS did not take the venues' keys: {error}") from error
+
     def probe(self, deployment: Deployment) -> str:
         """Have the venues measured once, so that the first route knows them; gives what failed, if any."""
         try:
@@ -107,6 +116,7 @@ class LocalAws:
             "EndpointUrl": self._endpoint,
             "ThrottleRate": HIGHEST_RATE,
             "ThrottleBurst": HIGHEST_BURST,
+            "SorRequireIdempotencyKey": "false",
             **parameters,
         }
 
@@ -117,7 +127,7 @@ class LocalAws:
         return f"{BUCKET}/{key}"
 
     def _with_artifacts(self, template: dict[str, Any], layer: bytes) -> dict[str, Any]:
-        """Put uploaded archives where the template names folders, as ``sam package`` does."""
+        """Put what was uploaded where the template names folders and files, as ``sam package`` does."""
         for resource in template["Resources"].values():
             properties = resource.get("Properties", {})
             if resource["Type"] == "AWS::Serverless::LayerVersion":
@@ -125,6 +135,9 @@ class LocalAws:
             elif resource["Type"] == "AWS::Serverless::Function":
                 code = archive(REPOSITORY / properties["CodeUri"])
                 properties["CodeUri"] = f"s3://{self._uploaded(code, 'zip')}"
+            elif resource["Type"] == "AWS::Serverless::StateMachine":
+                definition = (REPOSITORY / properties["DefinitionUri"]).read_bytes()
+                properties["DefinitionUri"] = f"s3://{self._uploaded(definition, 'json')}"
         return template
 
     def _outputs(self, cloudformation: Any) -> dict[str, str]:

@@ -32,6 +32,7 @@ ENVIRONMENTS = REPOSITORY / ".build" / "env"
 LOCKS = {
     "run": REPOSITORY / "local" / "requirements.txt",
     "aws": REPOSITORY / "local" / "requirements-aws.txt",
+    "cli": REPOSITORY / "cli" / "requirements.txt",
     "sam": REPOSITORY / "local" / "requirements-sam.txt",
     "test": REPOSITORY / "tests" / "requirements.txt",
 }

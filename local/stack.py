@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import json
 import os
 import shutil
 import signal
@@ -18,7 +19,7 @@ from typing import Any
 
 from local.build import layer_archive
 from local.configuration import LOOPBACK, Configuration, http_url
-from local.deploy import REGION, Deployment, LocalAws
+from local.deploy import REGION, STACK, Deployment, LocalAws
 from local.front_door import front_door, get, wait_until_answering
 from local.processes import Children, StackError, shown
 from local.template import REPOSITORY
@@ -32,6 +33,10 @@ OURS = ("AWS_", "SOR_", "EXCHANGE_GATEWAY_URL", "PYTHON")
 ROUTE = """\
   curl -s {url}/api/route -H 'Content-Type: application/json' -d \\
     '{{"symbol":"BTC/USDT","side":"buy","type":"market","amount":0.5,\
+"execution_strategy":"best_execution","max_slippage_bps":50}}'"""
+EXECUTE = """\
+  curl -s {url}/api/execute -H 'Content-Type: application/json' -H 'Idempotency-Key: my-first-order' -d \\
+    '{{"symbol":"BTC/USDT","side":"buy","type":"market","amount":0.05,\
 "execution_strategy":"best_execution","max_slippage_bps":50}}'"""
 
 
@@ -80,6 +85,8 @@ class Stack:
         await _answering("the local AWS", f"{aws}/_ministack/health")
         self._say(f"local AWS on {aws}")
         local_aws = LocalAws(aws)
+        if not self._configuration.gateway_url:
+            await self._keep_keys(local_aws)
         try:
             deployment = await asyncio.to_thread(
                 local_aws.deploy, self._template, layer, self._parameters(aws)
@@ -140,6 +147,18 @@ class Stack:
             "ExchangeGatewayUrl": self._configuration.venues_url,
         }
 
+    async def _keep_keys(self, aws: LocalAws) -> None:
+        """Put the simulated venues' keys where the functions look for a venue's."""
+        secrets: dict[str, dict[str, str]] = {}
+        for which, suffix in (("trading", ""), ("reading", "/reading")):
+            url = f"{self._configuration.venues_url}/sim/credentials?key={which}"
+            status, text = await get(url, timeout_s=START_TIMEOUT_S)
+            if status != HTTPStatus.OK:
+                raise StackError(f"GET {url} gave {status}: {text[:LONGEST_QUOTE]}")
+            secrets |= {f"{STACK}/venues/{venue}{suffix}": key for venue, key in json.loads(text).items()}
+        await asyncio.to_thread(aws.keep_secrets, secrets)
+        self._say("the simulated venues' keys are in the local Secrets Manager")
+
     async def _measure_venues(self, aws: LocalAws, deployment: Deployment) -> None:
         failure = await asyncio.to_thread(aws.probe, deployment)
         if failure:
@@ -157,7 +176,13 @@ class Stack:
     def _announce(self) -> None:
         url = self._configuration.url
         self._say(f"logs in {shown(self._folder)}; Ctrl-C stops everything")
-        print(f"\nSOR ready on {url}\n\nRoute an order:\n\n{ROUTE.format(url=url)}\n", flush=True)
+        print(f"\nSOR ready on {url}\n\nRoute an order:\n\n{ROUTE.format(url=url)}\n")
+        print(f"Execute one (the same again is the same order):\n\n{EXECUTE.format(url=url)}\n")
+        if self._configuration.gateway_url:
+            print(
+                "Executing needs your keys of the venues: docs/credentials.md says where.\n"
+            )
+        sys.stdout.flush()
 
     @property
     def _temporary(self) -> Path:

@@ -15,23 +15,13 @@ from sor_core.bootstrap_trading import ExecuteRuntime, TaskRuntime
 app = make_resolver()
 
 
-@cache
-def execute_runtime() -> ExecuteRuntime:
-    """Give what serves the API, one for this process."""
-    return ExecuteRuntime(os.environ)
-
-
-@cache
-def task_runtime() -> TaskRuntime:
-    """Give what does tasks, one for this process."""
-    return TaskRuntime(os.environ)
-
+execute_runtime = cache(lambda: ExecuteRuntime(os.environ))
+task_runtime = cache(lambda: TaskRuntime(os.environ))
 
 # Made while Lambda starts this, for the handler that it names (AWS, "Using Lambda environment variables").
-if os.environ.get("_HANDLER") == "app.handler":
-    execute_runtime()
-elif os.environ.get("_HANDLER") == "app.task":
-    task_runtime()
+make = {"app.handler": execute_runtime, "app.task": task_runtime}.get(os.environ.get("_HANDLER", ""))
+if make is not None:
+    make()
 
 
 @app.post("/api/execute")
@@ -49,29 +39,34 @@ def cancel(order_id: str) -> Response[str]:
     return json_answer(*execute_runtime().cancel(order_id, caller(event), headers_of(event)))
 
 
+@app.get("/api/orders/<order_id>/review")
+def evidence(order_id: str) -> Response[str]:
+    """Show what ledger and venues say of an order, side by side."""
+    return json_answer(execute_runtime().evidence(order_id))
+
+
 @app.post("/api/orders/<order_id>/review")
 def review(order_id: str) -> Response[str]:
     """Take an operator's word on an order."""
-    event = app.current_event
-    return json_answer(execute_runtime().review(order_id, json_body(event), caller(event)))
+    asked = (json_body(app.current_event), caller(app.current_event))
+    return json_answer(execute_runtime().review(order_id, *asked))
 
 
 @app.put("/api/trading")
 def trading() -> Response[str]:
     """Set the operator's switch."""
-    event = app.current_event
-    return json_answer(execute_runtime().set_switch(json_body(event), caller(event)))
+    return json_answer(execute_runtime().set_switch(json_body(app.current_event), caller(app.current_event)))
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> Any:
     """Serve an API Gateway REST event."""
-    path = "requestContext.requestId"
-    logged = execute_runtime().logger.inject_lambda_context(correlation_id_path=path, clear_state=True)
+    request = "requestContext.requestId"
+    logged = execute_runtime().logger.inject_lambda_context(correlation_id_path=request, clear_state=True)
     return logged(app.resolve)(event, context)
 
 
 def task(event: dict[str, Any], context: LambdaContext) -> Any:
     """Do what a message ``{"task": ...}`` asks."""
-    runtime = task_runtime()
-    logged = runtime.logger.inject_lambda_context(correlation_id_path="correlation_id", clear_state=True)
-    return logged(lambda message, _: runtime.handle(message))(event, context)
+    logger = task_runtime().logger
+    logged = logger.inject_lambda_context(correlation_id_path="correlation_id", clear_state=True)
+    return logged(lambda message, _: task_runtime().handle(message))(event, context)

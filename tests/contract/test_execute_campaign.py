@@ -20,7 +20,7 @@ from tests.contract.trading_house import VENUES, House, house
 from tests.fakes.markets import order
 
 ORDERS = 40
-FAULTS = (
+FAULTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("drop", {"when": "before"}),
     ("drop", {"when": "after"}),
     ("error_5xx", {"when": "after"}),

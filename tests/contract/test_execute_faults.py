@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from sor_core.api.orders import venue_answer
 from sor_core.domain.order import Side
 from sor_core.execution.outcome import outcome
 from sor_core.execution.record import AttemptState, OrderRecord, OrderStatus
+from sor_core.services.control import ReviewError
 from tests.contract.test_execute import ONLY, day, holds
 from tests.contract.trading_house import VENUES, House, house
 from tests.fakes.markets import order
@@ -190,3 +192,41 @@ async def test_an_execution_of_an_older_epoch_does_nothing() -> None:
         done = await settled(made, record)
         agrees(made, done)
         assert done.epoch > epoch
+
+
+async def test_the_evidence_of_a_review_stands_side_by_side() -> None:
+    async with house(SOR_REVIEW_AFTER_SECONDS="60") as made:
+        await made.fault("binance", "drop", when="after", **ONCE)
+        record = await made.execute(order("0.5", allowed_venues=ONLY["binance"]))
+        await made.fault("binance", "refuse", endpoint="*")
+        done = await settled(made, record)
+        control = made.process().control
+        found = await control.evidence(done.order_id)
+        assert found is not None
+        assert found[1][0].shown is None
+        assert found[1][0].problem
+        await made.clear_faults()
+        found = await control.evidence(done.order_id)
+        assert found is not None
+        (evidence,) = found[1]
+        assert evidence.shown is not None
+        assert evidence.shown.filled_size == Decimal("0.5")
+        told = venue_answer(evidence.attempt, evidence.shown, evidence.problem)
+        assert (told["resolution"], told["agrees_with_ledger"]) == ("keep_as_told", False)
+        with pytest.raises(ReviewError, match="shows it"):
+            await control.settle(done.order_id, 1, never_placed=True, note="not there", by="ops")
+
+
+async def test_an_attempt_that_was_never_placed_is_settled_so() -> None:
+    async with house() as made:
+        await made.fault("coinbase", "drop", when="before", count=10)
+        record = await made.execute(order("0.5", allowed_venues=ONLY["coinbase"]))
+        done = await settled(made, record)
+        assert done.status is OrderStatus.NEEDS_REVIEW
+        await made.clear_faults()
+        control = made.process().control
+        reviewed = await control.settle(done.order_id, 1, never_placed=True, note="not there", by="ops")
+        assert reviewed is not None
+        assert reviewed.status is OrderStatus.EXPIRED
+        agrees(made, reviewed)
+        assert day(made) == 0

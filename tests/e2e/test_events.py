@@ -48,7 +48,12 @@ class Emulator:
     """Lambda for one function: its runtime client, on Python and the layer alone, behind the emulator."""
 
     def __init__(
-        self, function: str, search_path: list[Path], environment: dict[str, str], log: Path
+        self,
+        function: str,
+        search_path: list[Path],
+        environment: dict[str, str],
+        log: Path,
+        handler: str = "app.handler",
     ) -> None:
         self._address = f"127.0.0.1:{free_port()}"
         python = Path(sys.base_prefix, "bin", f"python{sys.version_info.major}.{sys.version_info.minor}")
@@ -66,7 +71,7 @@ class Emulator:
             "-S",
             "-m",
             "awslambdaric",
-            "app.handler",
+            handler,
         ]
         task = REPOSITORY / "functions" / function
         environment = environment | {
@@ -74,6 +79,7 @@ class Emulator:
             "AWS_LAMBDA_FUNCTION_TIMEOUT": "28",
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1024",
             "LAMBDA_TASK_ROOT": str(task),
+            "_HANDLER": handler,
             "PATH": os.environ["PATH"],
             "PYTHONPATH": os.pathsep.join(map(str, [task, *search_path])),
         }
@@ -156,12 +162,18 @@ def search_path(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def environment(aws: str, venues: str) -> dict[str, str]:
     """What the template gives the functions, with this test's addresses."""
     template = load()
-    table = template["Resources"]["StateTable"]["Properties"]
-    wanted = ("BillingMode", "AttributeDefinitions", "KeySchema")
     session = boto3.Session("test", "test", region_name="us-east-1")
-    session.client("dynamodb", endpoint_url=aws).create_table(
-        TableName="sor-state", **{k: table[k] for k in wanted}
-    )
+    wanted = {"BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes"}
+    for name, table_name in (("StateTable", "sor-state"), ("OrdersTable", "sor-orders")):
+        table = template["Resources"][name]["Properties"]
+        session.client("dynamodb", endpoint_url=aws).create_table(
+            TableName=table_name, **{key: table[key] for key in wanted & table.keys()}
+        )
+    for use, suffix in (("trading", ""), ("reading", "/reading")):
+        for venue, key in httpx.get(f"{venues}/sim/credentials?key={use}", timeout=10).json().items():
+            session.client("secretsmanager", endpoint_url=aws).create_secret(
+                Name=f"sor/venues/{venue}{suffix}", SecretString=json.dumps(key)
+            )
     queue = session.client("sqs", endpoint_url=aws).create_queue(QueueName="sor-probe")["QueueUrl"]
     parameters = template["Parameters"]
     variables = template["Globals"]["Function"]["Environment"]["Variables"]
@@ -169,7 +181,8 @@ def environment(aws: str, venues: str) -> dict[str, str]:
         v: str(parameters[r["Ref"]]["Default"]) for v, r in variables.items() if r["Ref"] in parameters
     }
     addresses = {"AWS_ENDPOINT_URL": aws, "EXCHANGE_GATEWAY_URL": venues}
-    return defaults | addresses | CREDENTIALS | {"SOR_STATE_TABLE": "sor-state", "SOR_PROBE_QUEUE_URL": queue}
+    named: dict[str, str] = json.loads((EVENTS / "env.json").read_text())["Parameters"]
+    return defaults | named | addresses | CREDENTIALS | {"SOR_PROBE_QUEUE_URL": queue}
 
 
 @pytest.fixture(scope="module")
@@ -186,6 +199,25 @@ def probe(
     search_path: list[Path], environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Emulator]:
     lambda_ = Emulator("health_probe", search_path, environment, tmp_path_factory.mktemp("probe") / "log")
+    yield lambda_
+    lambda_.close()
+
+
+@pytest.fixture(scope="module")
+def execute(
+    search_path: list[Path], environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Emulator]:
+    lambda_ = Emulator("execute", search_path, environment, tmp_path_factory.mktemp("execute") / "log")
+    yield lambda_
+    lambda_.close()
+
+
+@pytest.fixture(scope="module")
+def task(
+    search_path: list[Path], environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Emulator]:
+    log = tmp_path_factory.mktemp("task") / "log"
+    lambda_ = Emulator("execute", search_path, environment, log, "app.task")
     yield lambda_
     lambda_.close()
 
@@ -282,3 +314,106 @@ def test_probe_tick_sqs(probe: Emulator, environment: dict[str, str]) -> None:
     waiting = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesDelayed")
     # One each 30 s over the minute and a little more: two or three, as the minute falls.
     assert sum(int(attributes[name]) for name in waiting) in {2, 3}
+
+
+def filled_at(venues: str) -> Decimal:
+    fills = httpx.get(f"{venues}/sim/fills", timeout=10).json()
+    return sum((Decimal(fill["quantity"]) for fill in fills), Decimal(0))
+
+
+def about(lambda_: Emulator, name: str, order_id: str) -> tuple[int, Any]:
+    """Call with an event whose order is another."""
+    text = (EVENTS / f"{name}.json").read_text()
+    known = event(name)["pathParameters"]["order_id"]
+    answer = lambda_.invoke(json.loads(text.replace(known, order_id)))
+    return answer["statusCode"], json.loads(answer["body"], parse_float=Decimal)
+
+
+def test_execute_market_buy(execute: Emulator, venues: str) -> None:
+    before = filled_at(venues)
+    (status, order), (again, same) = (call(execute, "execute_market_buy") for _ in range(2))
+    assert (status, order["status"]) == (200, "filled")
+    assert (order["success"], order["failover_used"]) == (True, False)
+    assert order["filled_amount"] == Decimal("0.05")
+    assert (again, same) == (status, order)  # one key, one order
+    assert filled_at(venues) - before == Decimal("0.05")
+
+
+def test_execute_dry_run(execute: Emulator, venues: str) -> None:
+    before = filled_at(venues)
+    status, answer = call(execute, "execute_dry_run")
+    assert status == 200
+    assert answer["dry_run"] is True
+    assert filled_at(venues) == before
+
+
+def test_execute_cancel(execute: Emulator) -> None:
+    assert call(execute, "execute_cancel")[0] == 404  # the event's order exists nowhere
+    _, order = call(execute, "execute_market_buy")
+    status, cancelled = about(execute, "execute_cancel", order["order_id"])
+    assert (status, cancelled["status"]) == (200, "filled")  # nothing was left to cancel
+
+
+def test_execute_halt(execute: Emulator, route: Emulator) -> None:
+    status, switch = call(execute, "execute_halt")
+    assert (status, switch["mode"]) == (200, "halted")
+    assert call(route, "trading")[1]["reason"] == "venues under maintenance"
+    status, problem = call(execute, "execute_dry_run")
+    assert status == 409, problem
+    assert call(execute, "execute_resume")[1]["mode"] == "running"
+
+
+def test_execute_resume(execute: Emulator) -> None:
+    call(execute, "execute_halt")
+    assert call(execute, "execute_resume")[0] == 200
+    time.sleep(1)  # the switch is believed for as long
+    assert call(execute, "execute_dry_run")[0] == 200
+
+
+def test_execute_review(execute: Emulator) -> None:
+    assert call(execute, "execute_review")[0] == 404
+    _, order = call(execute, "execute_market_buy")
+    status, problem = about(execute, "execute_review", order["order_id"])
+    assert status == 409, problem  # it needs none
+
+
+def test_orders(execute: Emulator, route: Emulator) -> None:
+    _, order = call(execute, "execute_market_buy")
+    status, answer = call(route, "orders")
+    assert status == 200
+    assert order["order_id"] in {each["order_id"] for each in answer["orders"]}
+
+
+def test_order(execute: Emulator, route: Emulator) -> None:
+    assert call(route, "order")[0] == 404
+    _, order = call(execute, "execute_market_buy")
+    status, found = about(route, "order", order["order_id"])
+    assert (status, found["status"]) == (200, "filled")
+
+
+def test_order_receipt(execute: Emulator, route: Emulator) -> None:
+    assert call(route, "order_receipt")[0] == 404
+    _, order = call(execute, "execute_market_buy")
+    assert about(route, "order_receipt", order["order_id"])[0] == 200
+
+
+def test_trading(route: Emulator) -> None:
+    status, switch = call(route, "trading")
+    assert (status, switch["mode"]) == (200, "running")
+
+
+def test_task_reconcile(task: Emulator) -> None:
+    answer = task.invoke(event("task_reconcile"))
+    assert set(answer) == {"next", "wait_s", "status", "detail"}
+    assert answer["next"] == "done"
+
+
+def test_task_sweep(task: Emulator) -> None:
+    assert set(task.invoke(event("task_sweep"))) == {"due", "followed", "started", "failed"}
+
+
+def test_task_reconciliation(task: Emulator, execute: Emulator) -> None:
+    call(execute, "execute_market_buy")
+    report = task.invoke(event("task_reconciliation"))
+    assert report["orders"] >= 1
+    assert report["agrees"], report["findings"]

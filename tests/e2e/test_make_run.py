@@ -12,6 +12,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import httpx
@@ -23,6 +24,7 @@ from local.template import REPOSITORY
 READY_S = 120.0
 SECOND_START_S = 20.0
 END_S = 20.0
+RESOLVED_S = 90.0
 ORDER = {
     "symbol": "BTC/USDT",
     "side": "buy",
@@ -154,10 +156,45 @@ def test_it_routes_an_order(stack: Run) -> None:
     assert {book["venue"] for book in decision["books"]} == {"binance", "coinbase", "kraken"}
 
 
-def test_the_command_that_it_prints_works_as_pasted(stack: Run) -> None:
-    command = stack.output.split("Route an order:")[1].strip()
+def pasted(stack: Run, heading: str) -> dict[str, object]:
+    command = stack.output.split(f"{heading}:\n\n")[1].split("\n\n")[0]
     done = subprocess.run(command, shell=True, capture_output=True, check=True, timeout=30)  # noqa: S602 - as pasted
-    assert json.loads(done.stdout)["strategy"] == "best_execution"
+    answer: dict[str, object] = json.loads(done.stdout)
+    return answer
+
+
+def test_the_route_command_that_it_prints_works_as_pasted(stack: Run) -> None:
+    assert pasted(stack, "Route an order")["strategy"] == "best_execution"
+
+
+def test_the_execute_command_that_it_prints_works_as_pasted_and_twice_is_one_order(stack: Run) -> None:
+    first, again = (pasted(stack, "Execute one (the same again is the same order)") for _ in range(2))
+    assert first["status"] == "filled"
+    assert again == first
+    assert filled_at_venues(stack) == Decimal("0.05")
+
+
+def filled_at_venues(stack: Run) -> Decimal:
+    fills = httpx.get(f"http://127.0.0.1:{stack.ports[1]}/sim/fills", timeout=30).json()
+    return sum((Decimal(fill["quantity"]) for fill in fills), Decimal(0))
+
+
+def test_an_order_whose_answer_is_lost_is_found_by_the_state_machine_and_filled_once(stack: Run) -> None:
+    before = filled_at_venues(stack)
+    lost = {"endpoint": "place_order", "fault": "drop", "when": "before", "count": 1}
+    httpx.post(f"http://127.0.0.1:{stack.ports[1]}/sim/faults", json=lost, timeout=30).raise_for_status()
+    order = {**ORDER, "amount": 0.05, "execution_strategy": "cost_optimization"}
+    headers = {"Prefer": "wait=1", "Idempotency-Key": "lost"}
+    answer = httpx.post(f"{stack.url}/api/execute", json=order, headers=headers, timeout=30)
+    assert (answer.status_code, answer.json()["status"]) == (202, "resolving")
+    deadline = time.monotonic() + RESOLVED_S
+    found = answer.json()
+    while found["ended_at"] is None and time.monotonic() < deadline:
+        time.sleep(0.5)
+        found = httpx.get(stack.url + answer.headers["Location"], timeout=30).json()
+    httpx.delete(f"http://127.0.0.1:{stack.ports[1]}/sim/faults", timeout=30).raise_for_status()
+    assert found["status"] == "filled"
+    assert filled_at_venues(stack) - before == Decimal("0.05")
 
 
 def test_the_venues_are_known_at_the_first_look(stack: Run) -> None:

@@ -34,7 +34,7 @@ def translate() -> Translate:
     def run(written: Mapping[str, Any], changed: str) -> dict[str, Any]:
         packaged = json.loads(json.dumps(written))
         for name, resource in packaged["Resources"].items():
-            for key in {"CodeUri", "ContentUri"} & resource.get("Properties", {}).keys():
+            for key in {"CodeUri", "ContentUri", "DefinitionUri"} & resource.get("Properties", {}).keys():
                 resource["Properties"][key] = f"s3://bucket/{name}" + ("-changed" if name == changed else "")
         done = subprocess.run(  # noqa: S603
             [interpreter("aws"), "-c", TRANSLATE],

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from local.template import REPOSITORY
+from sor_core.adapters.dynamo_orders_items import BY_CALLER, BY_DAY, OPEN
+from sor_core.api.execute import MOST_WAIT_S
+from sor_core.execution.record import OrderStatus
+from sor_core.services.desk import ASK_TIMEOUT_S, PLACE_TIMEOUT_S
 from tests.template.conftest import Translate
+
+GATEWAY_S = 29
+"""API Gateway's own limit."""
 
 STATE_ACTIONS = {"dynamodb:BatchGetItem", "dynamodb:PutItem"}
 LEASE_ACTIONS = {"dynamodb:DeleteItem"}
@@ -16,6 +25,23 @@ LOG_ACTIONS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 QUEUE_ACTIONS = {
     f"sqs:{verb}" for verb in ("DeleteMessage", "GetQueueAttributes", "ReceiveMessage", "SendMessage")
 }
+ORDER_READS = {"dynamodb:BatchGetItem", "dynamodb:GetItem"}
+ORDER_WRITES = {"dynamodb:ConditionCheckItem", "dynamodb:PutItem", "dynamodb:UpdateItem"}
+TRADING_ACTIONS = {"secretsmanager:GetSecretValue", "states:StartExecution"}
+MAY_TRADE = ("ExecuteRole", "ExecuteTaskRole")
+DELIVERY_OF_LOGS = {
+    f"logs:{verb}"
+    for verb in (
+        *("CreateLogDelivery", "DeleteLogDelivery", "DescribeLogGroups", "DescribeResourcePolicies"),
+        *("GetLogDelivery", "ListLogDeliveries", "PutResourcePolicy", "UpdateLogDelivery"),
+    )
+}
+"""They know no resources: see the template."""
+
+
+EXECUTE_ACTIONS = {"dynamodb:Query"}.union(
+    STATE_ACTIONS, LEASE_ACTIONS, LOG_ACTIONS, ORDER_READS, ORDER_WRITES, TRADING_ACTIONS
+)
 
 
 def roles(translated: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -37,9 +63,8 @@ def actions(role: dict[str, Any]) -> set[str]:
 
 
 def test_no_statement_names_every_resource_or_every_action(translated: dict[str, Any]) -> None:
-    for role in roles(translated).values():
-        for statement in statements(role):
-            assert "*" not in json.dumps(statement)
+    wide = [s for role in roles(translated).values() for s in statements(role) if "*" in json.dumps(s)]
+    assert [(set(s["Action"]), s["Resource"]) for s in wide] == [(DELIVERY_OF_LOGS, "*")]
 
 
 def test_only_the_gateways_log_role_has_a_managed_policy(translated: dict[str, Any]) -> None:
@@ -50,13 +75,150 @@ def test_only_the_gateways_log_role_has_a_managed_policy(translated: dict[str, A
 @pytest.mark.parametrize(
     ("role", "allowed"),
     [
-        ("RouteRole", STATE_ACTIONS | LEASE_ACTIONS | LOG_ACTIONS),
+        ("RouteRole", STATE_ACTIONS | LEASE_ACTIONS | LOG_ACTIONS | ORDER_READS | {"dynamodb:Query"}),
         ("HealthProbeRole", STATE_ACTIONS | LOG_ACTIONS | QUEUE_ACTIONS),
         ("ProbeScheduleRole", {"sqs:SendMessage"}),
+        ("ExecuteRole", EXECUTE_ACTIONS),
+        ("ExecuteTaskRole", EXECUTE_ACTIONS),
+        ("TaskScheduleRole", {"lambda:InvokeFunction"}),
+        ("FailoverRole", DELIVERY_OF_LOGS | {"lambda:InvokeFunction"}),
     ],
 )
 def test_a_role_allows_exactly_this(translated: dict[str, Any], role: str, allowed: set[str]) -> None:
     assert actions(roles(translated)[role]) == allowed
+
+
+def on_orders(role: dict[str, Any]) -> dict[str, set[str]]:
+    """What a role may do with the ledger: actions by index, those on the table itself under ``table``."""
+    found: dict[str, set[str]] = {}
+    for statement in statements(role):
+        if "OrdersTable" not in json.dumps(statement["Resource"]):
+            continue
+        action, resource = statement["Action"], statement["Resource"]
+        for one in resource if isinstance(resource, list) else [resource]:
+            _, is_index, index = one.get("Fn::Sub", "").partition("/index/")
+            name = index if is_index else "table"
+            found.setdefault(name, set()).update([action] if isinstance(action, str) else action)
+    return found
+
+
+def test_each_role_reads_the_indexes_that_it_needs_and_no_other(translated: dict[str, Any]) -> None:
+    query = {"dynamodb:Query"}
+    told = {name: on_orders(role) for name, role in roles(translated).items()}
+    assert {name: ledger for name, ledger in told.items() if ledger} == {
+        "RouteRole": {"table": ORDER_READS, "by_caller": query},
+        "ExecuteRole": {"table": ORDER_READS | ORDER_WRITES, "open": query},
+        "ExecuteTaskRole": {"table": ORDER_READS | ORDER_WRITES, "open": query, "by_day": query},
+    }
+
+
+@pytest.mark.parametrize(
+    ("role", "denied"),
+    [
+        ("RouteRole", {"secretsmanager:GetSecretValue", "states:StartExecution", "lambda:InvokeFunction"}),
+        (
+            "HealthProbeRole",
+            {"secretsmanager:GetSecretValue", "states:StartExecution", "dynamodb:UpdateItem"},
+        ),
+        ("ExecuteRole", {"lambda:InvokeFunction", "sqs:SendMessage", "dynamodb:Scan"}),
+        ("ExecuteTaskRole", {"lambda:InvokeFunction", "sqs:SendMessage", "dynamodb:Scan"}),
+        ("FailoverRole", {"secretsmanager:GetSecretValue", "states:StartExecution", "dynamodb:GetItem"}),
+        ("TaskScheduleRole", {"states:StartExecution", "sqs:SendMessage"}),
+    ],
+)
+def test_a_role_does_not_allow_this(translated: dict[str, Any], role: str, denied: set[str]) -> None:
+    assert actions(roles(translated)[role]) & denied == set()
+
+
+def test_nobody_may_delete_an_order(translated: dict[str, Any]) -> None:
+    for role in roles(translated).values():
+        assert "dynamodb:DeleteItem" not in set().union(*on_orders(role).values())
+
+
+def test_only_what_executes_reads_secrets_and_only_the_venues(
+    template: dict[str, Any], translated: dict[str, Any]
+) -> None:
+    prefix = template["Resources"]["ExecuteFunction"]["Properties"]["Environment"]["Variables"]
+    name = prefix["SOR_SECRETS_PREFIX"]["Fn::Sub"]
+    arn = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:" + name
+    venues = template["Parameters"]["SorVenues"]["Default"].split(",")
+    wanted = [f"{arn}/{venue}{use}-??????" for venue in venues for use in ("", "/reading")]
+    for role_name, role in roles(translated).items():
+        readable = [s["Resource"] for s in statements(role) if s["Action"] == "secretsmanager:GetSecretValue"]
+        expected = [[{"Fn::Sub": secret} for secret in wanted]] if role_name in MAY_TRADE else []
+        assert readable == expected, role_name
+
+
+def test_only_what_executes_starts_the_machine_and_that_one_only(
+    template: dict[str, Any], translated: dict[str, Any]
+) -> None:
+    name = template["Resources"]["FailoverMachine"]["Properties"]["Name"]["Fn::Sub"]
+    for role_name, role in roles(translated).items():
+        started = [
+            s["Resource"]["Fn::Sub"] for s in statements(role) if s["Action"] == "states:StartExecution"
+        ]
+        assert [arn.endswith(f":stateMachine:{name}") for arn in started] == [True] * (role_name in MAY_TRADE)
+    for function in ("ExecuteFunction", "ExecuteTaskFunction"):
+        variables = template["Resources"][function]["Properties"]["Environment"]["Variables"]
+        assert variables["SOR_FAILOVER_MACHINE"] == {"Fn::Sub": started_by(translated)}
+
+
+def started_by(translated: dict[str, Any]) -> str:
+    [arn] = [
+        s["Resource"]["Fn::Sub"]
+        for s in statements(roles(translated)["ExecuteRole"])
+        if s["Action"] == "states:StartExecution"
+    ]
+    return str(arn)
+
+
+def test_the_schedules_and_the_machine_reach_the_alias_of_the_second_function_only(
+    translated: dict[str, Any],
+) -> None:
+    alias = {"Ref": "ExecuteTaskFunctionAliaslive"}
+    for role in ("TaskScheduleRole", "FailoverRole"):
+        invoked = [s["Resource"] for s in statements(roles(translated)[role]) if "lambda" in str(s["Action"])]
+        assert invoked == [alias]
+    resources = translated["Resources"]
+    asked = {}
+    for name in ("SweepSchedule", "ReconciliationSchedule"):
+        target = resources[name]["Properties"]["Target"]
+        assert target["Arn"] == alias
+        asked[resources[name]["Properties"]["ScheduleExpression"]] = json.loads(target["Input"])
+    assert asked == {"rate(1 minute)": {"task": "sweep"}, "cron(10 0 * * ? *)": {"task": "reconciliation"}}
+    substituted = resources["FailoverMachine"]["Properties"]["DefinitionSubstitutions"]
+    assert substituted["TaskFunctionArn"] == alias
+
+
+def test_both_functions_that_execute_have_one_code(template: dict[str, Any]) -> None:
+    one, two = (template["Resources"][f"Execute{part}Function"]["Properties"] for part in ("", "Task"))
+    alike = ("CodeUri", "MemorySize", "Environment", "EventInvokeConfig", "AutoPublishAliasAllProperties")
+    assert {key: one[key] for key in alike} == {key: two[key] for key in alike}
+    assert "Handler" not in one
+    assert two["Handler"] == "app.task"
+    assert "Events" not in two
+
+
+@pytest.mark.parametrize("function", ["Execute", "ExecuteTask"])
+def test_lambda_never_repeats_what_places_orders(translated: dict[str, Any], function: str) -> None:
+    config = translated["Resources"][f"{function}FunctionEventInvokeConfig"]["Properties"]
+    assert config["MaximumRetryAttempts"] == 0
+    assert config["Qualifier"] == "live"
+    mappings = [r for r in translated["Resources"].values() if r["Type"].endswith("EventSourceMapping")]
+    assert [m for m in mappings if function in json.dumps(m)] == []
+
+
+def test_deadlines_lie_under_timeouts_and_those_under_the_gateways(translated: dict[str, Any]) -> None:
+    seconds = {
+        name: resource["Properties"]["Timeout"]
+        for name, resource in translated["Resources"].items()
+        if resource["Type"] == "AWS::Lambda::Function"
+    }
+    assert MOST_WAIT_S + 3 < seconds["ExecuteFunction"] < GATEWAY_S
+    assert seconds["RouteFunction"] < GATEWAY_S
+    assert max(PLACE_TIMEOUT_S, ASK_TIMEOUT_S) * 2 < min(
+        seconds["ExecuteFunction"], seconds["ExecuteTaskFunction"]
+    )
 
 
 def test_only_health_may_be_called_unsigned(translated: dict[str, Any]) -> None:
@@ -71,7 +233,33 @@ def test_only_health_may_be_called_unsigned(translated: dict[str, Any]) -> None:
             else:
                 assert operation["security"] == [{"AWS_IAM": []}], (method, path)
     assert open_to_all == [("get", "/health")]
-    assert {"/api/route", "/api/exchanges/status", "/{proxy+}"} < set(paths)
+    served = {(method, path) for path, methods in paths.items() for method in methods if method != "options"}
+    assert {(method, path) for method, path in served if path != "/{proxy+}"} == {
+        ("get", "/health"),
+        ("get", "/api/exchanges/status"),
+        ("get", "/api/orders"),
+        ("get", "/api/orders/{order_id}"),
+        ("get", "/api/orders/{order_id}/receipt"),
+        ("get", "/api/trading"),
+        ("post", "/api/route"),
+        ("post", "/api/execute"),
+        ("delete", "/api/orders/{order_id}"),
+        ("post", "/api/orders/{order_id}/review"),
+        ("put", "/api/trading"),
+    }
+
+
+def test_what_writes_orders_is_served_by_the_function_that_may(translated: dict[str, Any]) -> None:
+    paths = translated["Resources"]["Api"]["Properties"]["Body"]["paths"]
+    for path, methods in paths.items():
+        for method, operation in methods.items():
+            if method == "options":
+                continue
+            writes = path != "/{proxy+}" and method != "get" and path != "/api/route"
+            function = "ExecuteFunction" if writes else "RouteFunction"
+            assert f"${{{function}.Alias}}" in str(operation) or f"${{{function}Aliaslive}}" in str(
+                operation
+            ), path
 
 
 def test_the_gateway_calls_functions_by_its_own_permission(translated: dict[str, Any]) -> None:
@@ -93,20 +281,21 @@ def versions(translated: dict[str, Any]) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("changed", "republished"), [("SorCoreLayer", 2), ("RouteFunction", 1), ("HealthProbeFunction", 1)]
+    ("changed", "republished"),
+    [("SorCoreLayer", 4), ("RouteFunction", 1), ("HealthProbeFunction", 1), ("ExecuteFunction", 1)],
 )
 def test_a_change_of_code_publishes_new_versions(
     template: dict[str, Any], translated: dict[str, Any], translate: Translate, changed: str, republished: int
 ) -> None:
     before = versions(translated)
     after = versions(translate(template, changed))
-    assert len(before) == len(after) == 2
+    assert len(before) == len(after) == 4
     assert len(after - before) == republished
 
 
 def test_every_log_group_forgets(translated: dict[str, Any]) -> None:
     groups = [r for r in translated["Resources"].values() if r["Type"] == "AWS::Logs::LogGroup"]
-    assert len(groups) == 3
+    assert len(groups) == 6
     assert all(group["Properties"]["RetentionInDays"] for group in groups)
 
 
@@ -114,7 +303,6 @@ def test_the_probe_queue_holds_a_message_as_long_as_its_function_may_run(transla
     resources = translated["Resources"]
     timeout = resources["HealthProbeFunction"]["Properties"]["Timeout"]
     assert resources["ProbeQueue"]["Properties"]["VisibilityTimeout"] >= 6 * timeout  # AWS's own advice
-    assert resources["RouteFunction"]["Properties"]["Timeout"] < 29  # API Gateway's limit
 
 
 def test_the_state_table_expires_and_is_encrypted(translated: dict[str, Any]) -> None:
@@ -122,3 +310,72 @@ def test_the_state_table_expires_and_is_encrypted(translated: dict[str, Any]) ->
     assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
     assert table["SSESpecification"] == {"SSEEnabled": True}
     assert table["BillingMode"] == "PAY_PER_REQUEST"
+
+
+def test_the_ledger_outlives_its_stack(template: dict[str, Any], translated: dict[str, Any]) -> None:
+    resource = translated["Resources"]["OrdersTable"]
+    table = resource["Properties"]
+    assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    assert table["DeletionProtectionEnabled"] == {"Fn::If": ["IsAws", True, False]}
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert table["SSESpecification"] == {"SSEEnabled": True}
+    assert "TimeToLiveSpecification" not in table  # an order is never forgotten
+    assert template["Conditions"]["IsAws"] == {"Fn::Equals": [{"Ref": "Deployment"}, "aws"]}
+
+
+def test_the_ledgers_indexes_are_those_that_its_code_reads(translated: dict[str, Any]) -> None:
+    table = translated["Resources"]["OrdersTable"]["Properties"]
+    kinds = {entry["AttributeName"]: entry["AttributeType"] for entry in table["AttributeDefinitions"]}
+    indexes = {
+        index["IndexName"]: [
+            (key["AttributeName"], kinds[key["AttributeName"]]) for key in index["KeySchema"]
+        ]
+        for index in table["GlobalSecondaryIndexes"]
+    }
+    assert indexes == {
+        BY_CALLER: [("caller", "S"), ("created", "S")],
+        OPEN: [("open", "S"), ("due_at_ms", "N")],
+        BY_DAY: [("day", "S"), ("created", "S")],
+    }
+    assert {i["Projection"]["ProjectionType"] for i in table["GlobalSecondaryIndexes"]} == {"KEYS_ONLY"}
+
+
+def alarms(template: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {n: r["Properties"] for n, r in template["Resources"].items() if r["Type"].endswith("::Alarm")}
+
+
+def test_what_raises_an_alarm(template: dict[str, Any]) -> None:
+    assert {(alarm["Namespace"], alarm["MetricName"]) for alarm in of_aws(template)} == {
+        ("AWS/SQS", "ApproximateNumberOfMessagesVisible"),
+        ("AWS/Lambda", "Errors"),
+        ("AWS/Lambda", "Invocations"),
+        ("AWS/States", "ExecutionsFailed"),
+        ("AWS/States", "ExecutionsTimedOut"),
+    }
+    for alarm in of_aws(template):
+        [dimension] = alarm["Dimensions"]
+        named = dimension["Value"]
+        assert (named.get("Ref") or named["Fn::GetAtt"][0]) in template["Resources"]
+    for name, alarm in alarms(template).items():
+        assert alarm["AlarmActions"]["Fn::If"][0] == "HasAlarmTopic", name
+
+
+def of_aws(template: dict[str, Any]) -> list[dict[str, Any]]:
+    return [a for a in alarms(template).values() if str(a["Namespace"]).startswith("AWS/")]
+
+
+def test_alarms_on_log_lines_wait_for_lines_that_are_written(template: dict[str, Any]) -> None:
+    counted = {}
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Logs::MetricFilter":
+            [metric] = resource["Properties"]["MetricTransformations"]
+            counted[metric["MetricName"]] = resource["Properties"]["FilterPattern"]
+    raised = {a["MetricName"] for a in alarms(template).values() if not isinstance(a["Namespace"], str)}
+    assert raised == set(counted) == {"OrdersNeedReview", "LedgerDifferences", "VisibilityLags"}
+    services = REPOSITORY / "layers" / "sor_core" / "sor_core" / "services"
+    said = " ".join(path.read_text(encoding="utf-8") for path in services.glob("*.py"))
+    for pattern in counted.values():
+        message = re.search(r'\$\.message = "([^"]+)"', pattern)
+        assert message is not None
+        assert f'"{message[1]}"' in said
+    assert f'$.status = "{OrderStatus.NEEDS_REVIEW}"' in counted["OrdersNeedReview"]

@@ -22,6 +22,7 @@ import os, sys
 sys.path[:0] = sys.argv[1:]
 import app
 assert callable(app.handler)
+assert callable(getattr(app, "task", None)) == app.__file__.endswith("/execute/app.py")
 outside = {
     name: module.__file__ for name, module in sys.modules.items()
     if "site-packages" in (getattr(module, "__file__", None) or "")
@@ -40,12 +41,22 @@ def bare_python() -> Path:
     return Path(sys.base_prefix, "bin", version)
 
 
-@pytest.mark.parametrize("function", ["route", "health_probe"])
-def test_a_handler_starts_with_the_layer_and_nothing_else(layer: Path, function: str) -> None:
+@pytest.mark.parametrize(
+    ("function", "handler"),
+    [("route", "handler"), ("health_probe", "handler"), ("execute", "handler"), ("execute", "task")],
+)
+def test_a_handler_starts_with_the_layer_and_nothing_else(layer: Path, function: str, handler: str) -> None:
     defaults = {name: str(entry["Default"]) for name, entry in load()["Parameters"].items()}
     variables = load()["Globals"]["Function"]["Environment"]["Variables"]
     environment = {name: defaults.get(value["Ref"], "sor-state") for name, value in variables.items()}
-    environment |= {"AWS_DEFAULT_REGION": "us-east-1", "SOR_PROBE_QUEUE_URL": "http://127.0.0.1:1/queue"}
+    environment |= {
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "SOR_PROBE_QUEUE_URL": "http://127.0.0.1:1/queue",
+        "SOR_ORDERS_TABLE": "sor-orders",
+        "SOR_FAILOVER_MACHINE": "arn:aws:states:us-east-1:123456789012:stateMachine:sor-failover",
+        "SOR_SECRETS_PREFIX": "sor/venues",
+        "_HANDLER": f"app.{handler}",
+    }
     command: list[str | Path] = [
         bare_python(),
         "-I",

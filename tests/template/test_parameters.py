@@ -15,7 +15,13 @@ from local.template import REPOSITORY, load, parameter_of_variable
 from sor_core.bootstrap import read_settings
 from sor_core.settings import Settings, SettingsError
 
-SET_BY_DEPLOYMENT = {"SOR_STATE_TABLE", "SOR_PROBE_QUEUE_URL"}
+SET_BY_DEPLOYMENT = {
+    "SOR_STATE_TABLE",
+    "SOR_PROBE_QUEUE_URL",
+    "SOR_ORDERS_TABLE",
+    "SOR_FAILOVER_MACHINE",
+    "SOR_SECRETS_PREFIX",
+}
 READ_ELSEWHERE = {"AWS_ENDPOINT_URL"}  # by boto3 itself
 TEMPLATE = load()
 NUMBERS = sorted(
@@ -23,6 +29,13 @@ NUMBERS = sorted(
     for variable, name in parameter_of_variable(TEMPLATE).items()
     if TEMPLATE["Parameters"][name]["Type"] == "Number"
 )
+
+
+def declared_variables() -> set[str]:
+    """Of all functions together."""
+    sections = [TEMPLATE["Globals"]["Function"]]
+    sections += [r["Properties"] for r in TEMPLATE["Resources"].values() if r["Type"].endswith("::Function")]
+    return {name for part in sections for name in part.get("Environment", {}).get("Variables", {})}
 
 
 class Recorder(Mapping[str, str]):
@@ -65,7 +78,7 @@ def test_an_endpoint_left_empty_is_none_to_boto3(monkeypatch: pytest.MonkeyPatch
 def test_every_setting_is_a_declared_variable_and_no_other_is_declared() -> None:
     environment = Recorder()
     Settings.from_env(environment)
-    declared = set(TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]) | {"SOR_PROBE_QUEUE_URL"}
+    declared = declared_variables()
     assert declared == environment.asked | READ_ELSEWHERE
     assert declared == set(parameter_of_variable(TEMPLATE)) | SET_BY_DEPLOYMENT
 
@@ -96,10 +109,14 @@ def test_a_number_has_the_same_range_in_both(variable: str) -> None:
     ("variable", "good", "bad"),
     [
         ("EXCHANGE_GATEWAY_URL", "http://localhost:8006", "localhost:8006"),
+        ("SOR_ALLOWED_SYMBOLS", "*", "any"),
+        ("SOR_ALLOWED_SYMBOLS", "BTC/USDT,ETH/USD", "BTC/USDT,*"),
         ("SOR_BEST_EXECUTION_WEIGHTS", "price=1,liquidity=0,latency=0,reliability=0", "price=1"),
         ("SOR_BINANCE_URL", "https://binance.example", "ftp://binance.example"),
         ("SOR_FULL_LIQUIDITY_NOTIONAL", "5000000,BTC=100", "5000000;BTC=100"),
         ("SOR_FULL_LIQUIDITY_NOTIONAL", "0.5,JPY=1500000000", "BTC=100"),
+        ("SOR_MAX_DAILY_NOTIONAL", "2000000,BTC=40", "BTC=40"),
+        ("SOR_MAX_ORDER_NOTIONAL", "1000,ETH=1", "none"),
         ("SOR_SYMBOLS", "BTC/USDT", "btc-usdt"),
         ("SOR_TAKER_FEES_BPS", "binance=7.5,kraken=26", "binance:7.5"),
         ("SOR_VENUES", "kraken,binance", "kraken,bitmex"),
@@ -111,6 +128,14 @@ def test_what_one_refuses_the_other_refuses(variable: str, good: str, bad: str) 
     assert settings_accept(variable, good)
     assert not re.search(pattern, bad)
     assert not settings_accept(variable, bad)
+
+
+@pytest.mark.parametrize("variable", ["SOR_REQUIRE_IDEMPOTENCY_KEY", "SOR_STRICT_RESOLUTION"])
+def test_a_switch_is_true_or_false(variable: str) -> None:
+    assert parameter(variable)["AllowedValues"] == ["true", "false"]
+    assert settings_accept(variable, "true")
+    assert settings_accept(variable, "false")
+    assert not settings_accept(variable, "yes")
 
 
 def test_the_log_levels_are_the_same() -> None:
@@ -139,5 +164,4 @@ def test_each_parameter_is_described_and_grouped_once() -> None:
 
 def test_sam_local_can_set_what_events_env_json_names() -> None:
     named = json.loads((REPOSITORY / "events" / "env.json").read_text())["Parameters"]
-    declared = set(TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]) | {"SOR_PROBE_QUEUE_URL"}
-    assert set(named) <= declared
+    assert set(named) <= declared_variables()

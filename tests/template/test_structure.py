@@ -21,13 +21,21 @@ OUTSIDE_WORLD = (
     "pydantic",
     "pydantic_core",
 )
-PURE = ("sor_core.domain", "sor_core.routing", "sor_core.health", "sor_core.ports", "sor_core.clock")
+PURE = (
+    "sor_core.domain",
+    "sor_core.routing",
+    "sor_core.health",
+    "sor_core.execution",
+    "sor_core.ports",
+    "sor_core.clock",
+)
 LAYERS = (
+    {"bootstrap_trading"},
     {"bootstrap"},
     {"adapters", "api"},
     {"services"},
     {"observability", "ports", "routing", "settings"},
-    {"health", "clock"},
+    {"health", "clock", "execution"},
     {"domain"},
 )
 """Outermost first. A module may import from layers further in, never outward, nor a neighbour in its own."""
@@ -76,7 +84,7 @@ def test_a_handler_reaches_the_core_through_api_and_bootstrap_only(handler: Path
         alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
     }
     core = {".".join(module.split(".")[:2]) for module in imported if module.startswith("sor_core")}
-    assert core <= {"sor_core.api", "sor_core.bootstrap"}
+    assert core <= {"sor_core.api", "sor_core.bootstrap", "sor_core.bootstrap_trading"}
 
 
 def test_the_template_deploys_every_handler() -> None:

@@ -37,6 +37,7 @@ from sor_core.api.orders import (
     order_status_code,
     refusal_problem,
     switch_answer,
+    venue_answer,
 )
 from sor_core.api.problems import Kind, Problem, ProblemError
 from sor_core.bootstrap import AWS_CONFIG, Runtime, new_id
@@ -165,6 +166,18 @@ class ExecuteRuntime(_TradingRuntime):
         except LedgerError as error:
             raise self._unavailable(error) from error
         return {**switch_answer(switch), "still_open": None if still_open < 0 else still_open}
+
+    def evidence(self, order_id: str) -> dict[str, Any]:
+        """Answer what ledger and venues say of an order; raises `ProblemError`."""
+        try:
+            found = self.run(self._control.evidence(parse_order_id(order_id)))
+        except LedgerError as error:
+            raise self._unavailable(error) from error
+        if found is None:
+            raise ProblemError(order_not_found_problem())
+        record, evidence = found
+        shown = [venue_answer(e.attempt, e.shown, e.problem) for e in evidence]
+        return {"order": order_detail(record), "venues": shown}
 
     def review(self, order_id: str, document: Any, caller: str) -> dict[str, Any]:
         """Take an operator's word on an attempt; raises `ProblemError`."""

@@ -10,10 +10,10 @@ from sor_core.api.json import number
 from sor_core.api.problems import FieldError, Kind, Problem
 from sor_core.domain.decision import Decision
 from sor_core.domain.money import exact, round_significant
-from sor_core.domain.trading import CheckOutcome, Refusal, Rejected, Unknown, WouldTake
+from sor_core.domain.trading import CheckOutcome, Refusal, Rejected, Unknown, VenueOrder, WouldTake
 from sor_core.execution.outcome import Outcome, net_amounts
 from sor_core.execution.outcome import outcome as add_up
-from sor_core.execution.record import Attempt, Event, OrderRecord, OrderStatus, Terms
+from sor_core.execution.record import Attempt, AttemptState, Event, OrderRecord, OrderStatus, Terms
 from sor_core.execution.request import CheckedLeg, RefusalReason, Refused
 from sor_core.ports import Page, Switch
 
@@ -206,6 +206,29 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "venue_order_id": None if attempt.order is None else attempt.order.venue_order_id,
         "refusal": None if attempt.refusal is None else _refusal(attempt.refusal),
         "detail": attempt.detail,
+    }
+
+
+def venue_answer(attempt: Attempt, shown: VenueOrder | None, problem: str) -> dict[str, Any]:
+    """What a venue says now of an attempt, and which resolution of a review it would bear out."""
+    resolution = None
+    if not problem and not attempt.is_settled:
+        resolution = "never_placed" if shown is None else "keep_as_told" if shown.state.is_final else None
+    return {
+        "attempt": attempt.number,
+        "venue": attempt.venue,
+        "client_order_id": attempt.request.placement.client_order_id,
+        "shown": shown is not None,
+        "state": None if shown is None else shown.state,
+        "venue_order_id": None if shown is None else shown.venue_order_id,
+        "filled_amount": None if shown is None else number(shown.filled_size),
+        "quote_filled": None if shown is None else number(shown.quote_filled),
+        "agrees_with_ledger": None
+        if problem
+        else (shown is not None and shown.filled_size == attempt.filled)
+        or (shown is None and attempt.state is AttemptState.NEVER),
+        "problem": problem or None,
+        "resolution": resolution,
     }
 
 

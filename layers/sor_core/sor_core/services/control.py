@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 from sor_core.domain.errors import VenueError
 from sor_core.domain.trading import VenueOrder
@@ -22,6 +23,17 @@ _FAR_MS = 10 * 365 * 86_400_000
 
 class ReviewError(Exception):
     """An order cannot be settled that way; its text says why. Nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a venue says now of an attempt."""
+
+    attempt: Attempt
+    shown: VenueOrder | None
+    """None where it does not show it, or gave no clear answer."""
+    problem: str
+    """Why it gave no clear answer; empty where it did."""
 
 
 class ControlService:
@@ -68,6 +80,22 @@ class ControlService:
                 return ended is not None and ended.ending is None
 
         return sum(await asyncio.gather(*(end(order_id) for order_id in ids)))
+
+    async def evidence(self, order_id: str) -> tuple[OrderRecord, tuple[Evidence, ...]] | None:
+        """What the venues say now of every attempt, beside the ledger; None where there is no such order.
+
+        Raises `LedgerError`.
+        """
+        record = await self._ledger.load(order_id)
+        if record is None:
+            return None
+        return record, tuple(await asyncio.gather(*(self._evidence(a) for a in record.attempts)))
+
+    async def _evidence(self, attempt: Attempt) -> Evidence:
+        try:
+            return Evidence(attempt, await self._desk.shown(attempt), "")
+        except VenueError as error:
+            return Evidence(attempt, None, f"{error.failure}: {error.detail}")
 
     async def settle(
         self, order_id: str, number: int, *, never_placed: bool, note: str, by: str

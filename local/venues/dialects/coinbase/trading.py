@@ -21,6 +21,7 @@ from local.venues.dialects.coinbase.wire import (
 from local.venues.exchange import ExchangeView
 from local.venues.faults import Endpoint
 from local.venues.markets import Listing
+from local.venues.matching import crosses
 from local.venues.money import exact, is_multiple, plain
 from local.venues.orders import FeeIn, Kind, Side, Ticket, TimeInForce
 from local.venues.web import ApiReply, ApiRequest, Route, json_reply
@@ -222,6 +223,7 @@ def _preview(request: ApiRequest, view: ExchangeView) -> object:
     try:
         ticket = _ticket(_document(request), view, "preview")
         _check_open(ticket, view)
+        _check_preview(ticket, view)
     except _OrderFailure as failure:
         errors.append(failure.preview)
     answer: dict[str, Any] = {
@@ -239,21 +241,45 @@ def _preview(request: ApiRequest, view: ExchangeView) -> object:
     if ticket is None:
         return answer
     book = view.book(ticket.symbol)
-    touch = book.asks if ticket.side is Side.BUY else book.bids
-    price = ticket.price or (touch[0].price if touch else Decimal(0))
+    base, quote, commission = _amounts(ticket, view)
     with exact():
-        quote = (ticket.base_size or Decimal(0)) * price if ticket.quote_size is None else ticket.quote_size
-        commission = quote * view.desk.rules.taker_rate
-        base = ticket.base_size if ticket.base_size is not None else quote / price if price else Decimal(0)
+        order_total = quote + commission if ticket.side is Side.BUY else quote - commission
     return {
         **answer,
-        "order_total": plain(quote + commission if ticket.side is Side.BUY else quote - commission),
+        "order_total": plain(order_total),
         "commission_total": plain(commission),
         "quote_size": plain(quote),
         "base_size": plain(base),
         "best_bid": plain(book.bids[0].price) if book.bids else "",
         "best_ask": plain(book.asks[0].price) if book.asks else "",
     }
+
+
+def _amounts(ticket: Ticket, view: ExchangeView) -> tuple[Decimal, Decimal, Decimal]:
+    """Base, quote and commission that an order comes to at its limit, or at the touch."""
+    book = view.book(ticket.symbol)
+    touch = book.asks if ticket.side is Side.BUY else book.bids
+    price = ticket.price or (touch[0].price if touch else Decimal(0))
+    with exact():
+        quote = (ticket.base_size or Decimal(0)) * price if ticket.quote_size is None else ticket.quote_size
+        commission = quote * view.desk.rules.taker_rate
+        base = ticket.base_size if ticket.base_size is not None else quote / price if price else Decimal(0)
+    return base, quote, commission
+
+
+def _check_preview(ticket: Ticket, view: ExchangeView) -> None:
+    """What the desk would refuse: a preview looks at book and balance, and sets nothing aside."""
+    book = view.book(ticket.symbol)
+    touch = book.asks if ticket.side is Side.BUY else book.bids
+    if ticket.post_only and touch and crosses(ticket.side, ticket.price, touch[0].price):
+        raise _OrderFailure("INVALID_LIMIT_PRICE_POST_ONLY", "Post only order would cross the book")
+    base, quote, commission = _amounts(ticket, view)
+    listing = view.listings[ticket.symbol]
+    with exact():
+        cost = quote if ticket.quote_size is not None else quote + commission
+    asset, needed = (listing.quote, cost) if ticket.side is Side.BUY else (listing.base, base)
+    if needed > view.desk.account.balances[asset].free:
+        raise _OrderFailure("INSUFFICIENT_FUND", "Insufficient balance in source account")
 
 
 def _batch_cancel(request: ApiRequest, view: ExchangeView) -> object:

@@ -1,0 +1,515 @@
+"""The real functions of the protocol, on numbered records.
+
+Each distinct `OrderRecord` is kept once, without what nothing depends on (history, texts, random
+names), and goes by its number; what a function of the protocol makes of it is remembered. That is
+sound because these functions are pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from sor_core.domain.instrument import Symbol
+from sor_core.domain.order import Order, OrderType, Side, Strategy
+from sor_core.domain.trading import (
+    Cancelled,
+    CancelOutcome,
+    Fence,
+    Fill,
+    FrozenRequest,
+    NotOpen,
+    OrderKind,
+    OrderState,
+    Placed,
+    Placement,
+    PlaceOutcome,
+    Rejected,
+    RejectReason,
+    SendWindow,
+    Unknown,
+    UnknownWhy,
+    VenueOrder,
+)
+from sor_core.execution import dues, evidence, protocol
+from sor_core.execution.protocol import Intention, Me, Observation, Step, TradingMode
+from sor_core.execution.record import (
+    Absence,
+    Attempt,
+    OrderRecord,
+    OrderStatus,
+    Plan,
+    PlannedLeg,
+    Terms,
+    TimeInForce,
+    client_order_id,
+)
+from tests.explorer import world
+from tests.explorer.world import BASE_MS, TICK_MS, Answer, Nature, Resting
+
+CAP = 100
+SEND_WITHIN_MS = 200
+OWNED_FOR_MS = TICK_MS
+HANDED_OVER_FOR_MS = TICK_MS
+NO_VENUE_AGAIN_MS = 2000
+LONG_AGO = 6 * TICK_MS
+"""Moments further in the past than this are all alike to every rule of the protocol."""
+
+SYMBOL = Symbol("BTC", "USDT")
+ORDER_ID = "0a"
+MODES = (TradingMode.RUNNING, TradingMode.HALTED)
+
+
+class Leg(NamedTuple):
+    """A leg in whole units."""
+
+    venue: str
+    size: int
+    price: int = CAP
+    rests: bool = False
+
+
+class Facts(NamedTuple):
+    """What the search wants to know of a record at once."""
+
+    ended: bool
+    status: OrderStatus
+    is_due: bool
+    at_stake: int
+    filled: int
+    owner: str
+    epoch: int
+    attempts: tuple[tuple[int, int, int], ...]
+    """By attempt: number, filled, may fill."""
+
+
+NOTHING = Facts(
+    ended=False,
+    status=OrderStatus.WORKING,
+    is_due=False,
+    at_stake=0,
+    filled=0,
+    owner="",
+    epoch=0,
+    attempts=(),
+)
+Spec = tuple[Any, ...]
+"""What happened, in plain words that a record can be told: name, then arguments."""
+
+
+class Shelf:
+    """All records that came up."""
+
+    def __init__(self, natures: Sequence[Nature], terms: Terms) -> None:
+        self.natures = {n.name: n for n in natures}
+        self.blank = blank(terms)
+        self.records: list[OrderRecord] = [replace(self.blank, order_id="-")]
+        """Number 0 stands for nothing written."""
+        self.facts: list[Facts] = [NOTHING]
+        self._numbers: dict[OrderRecord, int] = {}
+        self._memo: dict[Any, Any] = {}
+
+    # Records --------------------------------------------------------------------------------------
+
+    def put(self, record: OrderRecord) -> int:
+        """Give a record its number."""
+        record = plain(record)
+        number = self._numbers.get(record)
+        if number is None:
+            number = self._numbers[record] = len(self.records)
+            self.records.append(record)
+            self.facts.append(facts_of(record))
+        return number
+
+    def later(self, rid: int) -> int:
+        """The record a tick later."""
+        found = self._memo.get(("later", rid))
+        if found is None:
+            found = self.put(aged(self.records[rid])) if rid else 0
+            self._memo["later", rid] = found
+        return int(found)
+
+    def claims(self, rid: int) -> int:
+        """What the order claims of the day's notional and of holds, in units of the cap's price."""
+        key = ("claims", rid)
+        if key not in self._memo:
+            claimed = dues.claims(self.records[rid]) if rid else {}
+            self._memo[key] = int(sum(claimed.values(), Decimal(0)) / CAP)
+        return int(self._memo[key])
+
+    def shares(self, before: int, after: int) -> bool:
+        """Whether a write is a transaction: it adds attempts, or claims more or less than before."""
+        key = ("shares", before, after)
+        if key not in self._memo:
+            old = self.records[before] if before else None
+            new = self.records[after]
+            adds = len(new.attempts) > (0 if old is None else len(old.attempts))
+            self._memo[key] = adds or bool(dues.changes(old, new))
+        return bool(self._memo[key])
+
+    # The protocol ---------------------------------------------------------------------------------
+
+    def next_step(self, rid: int, me: tuple[str, int], unsent: tuple[int, ...], mode: int) -> Step:
+        """`protocol.next_step`."""
+        key = ("next", rid, me, unsent, mode)
+        step: Step | None = self._memo.get(key)
+        if step is None:
+            myself = Me(me[0], me[1], frozenset(unsent))
+            step = protocol.next_step(self.records[rid], myself, BASE_MS, MODES[mode])
+            self._memo[key] = step
+        return step
+
+    def drives(self, rid: int, me: tuple[str, int]) -> bool:
+        """`protocol.drives`."""
+        return protocol.drives(self.records[rid], Me(*me))
+
+    def apply(self, rid: int, spec: Spec, me: tuple[str, int], mode: int, *, conclude: bool) -> int:
+        """What follows from what happened, concluded where that is due in the same write."""
+        key = ("apply", rid, spec, me if conclude else None, mode if conclude else 0)
+        if key not in self._memo:
+            record = self.apply_to(self.records[rid], spec)
+            if conclude:
+                record = protocol.concluded(record, Me(*me), BASE_MS, MODES[mode])
+            self._memo[key] = self.put(record)
+        return int(self._memo[key])
+
+    def apply_to(self, record: OrderRecord, spec: Spec) -> OrderRecord:
+        """The transition functions of the protocol."""
+        match spec:
+            case ("sent", results):
+                for number, answer in results:
+                    record = protocol.sent(record, number, outcome(record.attempt(number), answer), BASE_MS)
+            case ("observed", results):
+                for number, seen in results:
+                    record = protocol.observed(
+                        record, number, observation(record.attempt(number), seen), BASE_MS
+                    )
+            case ("cancelled", results):
+                for number, was_taken in results:
+                    told: CancelOutcome = Cancelled(None) if was_taken else NotOpen("")
+                    record = protocol.cancelled(record, number, told, BASE_MS)
+            case ("replaying", number):
+                record = protocol.replaying(record, number, BASE_MS)
+            case ("chosen", legs):
+                record = protocol.chosen(record, Plan(tuple(planned(leg) for leg in legs), BASE_MS))
+            case ("nothing", why, again):
+                record = protocol.nothing_chosen(
+                    record, why, again_at_ms=BASE_MS + NO_VENUE_AGAIN_MS if again else None
+                )
+            case ("finish", step):
+                record = protocol.finished(record, step, BASE_MS)
+            case _:
+                raise ValueError(spec)
+        return record
+
+    def intended(self, rid: int, me: tuple[str, int], legs: tuple[Leg, ...]) -> tuple[int, tuple[int, ...]]:
+        """`protocol.intend`: the record, and what is to be sent."""
+        key = ("intend", rid, me, legs)
+        if key not in self._memo:
+            record = self.records[rid]
+            first = len(record.attempts) + 1
+            made = [self._intention(leg, first + i) for i, leg in enumerate(legs)]
+            after, ready = protocol.intend(
+                record, Me(*me), made, not_after_ms=BASE_MS + SEND_WITHIN_MS, now_ms=BASE_MS
+            )
+            self._memo[key] = self.put(after), tuple(sorted(ready.unsent))
+        found: tuple[int, tuple[int, ...]] = self._memo[key]
+        return found
+
+    def _intention(self, leg: Leg, number: int) -> Intention:
+        nature = self.natures[leg.venue]
+        placement = Placement(
+            leg.venue,
+            SYMBOL,
+            Side.BUY,
+            OrderKind.LIMIT_GTC if leg.rests else OrderKind.LIMIT_IOC,
+            client_order_id(ORDER_ID, number),
+            Decimal(leg.size),
+            Decimal(leg.price),
+        )
+        window = SendWindow(nature.now_ms, nature.now_ms + nature.window_ms)
+        fence = Fence(nature.settle_ms, nature.visible_ms, nature.absence_proves)
+        request = FrozenRequest(placement, "POST", "/", "", b"", window)
+        return Intention(request, Decimal(0), fence, nature.is_idempotent)
+
+    def claimed(self, rid: int, owner: str, epoch: int) -> int | None:
+        """`protocol.claimed`."""
+        key = ("claimed", rid, owner, epoch)
+        if key not in self._memo:
+            found = protocol.claimed(
+                self.records[rid], owner, epoch, BASE_MS, due_at_ms=BASE_MS + OWNED_FOR_MS
+            )
+            self._memo[key] = None if found is None else self.put(found[0])
+        number: int | None = self._memo[key]
+        return number
+
+    def taken_over(self, rid: int, owner: str, *, by_cancel: bool) -> int:
+        """`protocol.taken_over`, by the sweep or together with a cancel request."""
+        key = ("taken_over", rid, owner, by_cancel)
+        if key not in self._memo:
+            record, for_ms = self.records[rid], HANDED_OVER_FOR_MS
+            if by_cancel:
+                record, for_ms = protocol.cancel_asked(record, BASE_MS), OWNED_FOR_MS
+            after, _ = protocol.taken_over(record, owner, BASE_MS, due_at_ms=BASE_MS + for_ms)
+            self._memo[key] = self.put(after)
+        return int(self._memo[key])
+
+    def cancel_asked(self, rid: int) -> int:
+        """`protocol.cancel_asked`."""
+        return self.put(protocol.cancel_asked(self.records[rid], BASE_MS))
+
+    def released(self, rid: int, ticks: int) -> int:
+        """`protocol.released`."""
+        return self.put(protocol.released(self.records[rid], due_at_ms=BASE_MS + ticks * TICK_MS))
+
+    # Evidence -------------------------------------------------------------------------------------
+
+    def judged(self, rid: int, number: int, told: int, looked: world.Looked, *, witness: bool) -> Spec:
+        """What a look proves, as `services.desk` takes it through the query and the lists.
+
+        `told` is the time that the venue told before, against `BASE_MS`.
+        """
+        key = ("judged", rid, number, told, looked, witness)
+        if key not in self._memo:
+            self._memo[key] = self._judge(self.records[rid].attempt(number), told, looked, witness=witness)
+        found: Spec = self._memo[key]
+        return found
+
+    def _judge(self, attempt: Attempt, told: int, looked: world.Looked, *, witness: bool) -> Spec:
+        if BASE_MS + told < protocol.fence_at(attempt):
+            return ("absent", told, False)
+        orders = [venue_order(self.attempt_for(attempt, o), o.copy, o.shows, None) for o in looked.orders]
+        if witness:
+            younger = replace(attempt.request.placement, client_order_id="f" * 32)
+            shown = replace(attempt, number=99, request=replace(attempt.request, placement=younger))
+            order = venue_order(shown, 0, Resting(0, final=True), None)
+            orders.append(replace(order, created_at_ms=self.natures[attempt.venue].now_ms))
+        fills = [
+            Fill(f"{n}.{c}", Decimal(CAP), Decimal(size), Decimal(0), "USDT", f"{n}.{c}")
+            for n, c, size in looked.fills
+        ]
+        match evidence.judge(attempt, BASE_MS + told, orders, fills):
+            case protocol.Seen(order):
+                shows = Resting(int(order.filled_size), order.state.is_final)
+                return ("seen", int(order.venue_order_id.partition(".")[2]), shows, None)
+            case protocol.NotSeen(absence):
+                return ("absent", told, absence.witnessed)
+            case protocol.NoWord():
+                return ("no word",)
+
+    @staticmethod
+    def attempt_for(attempt: Attempt, order: world.VenueOrder) -> Attempt:
+        """As much of an attempt as the venue's order of it repeats."""
+        if order.number == attempt.number:
+            return attempt
+        placement = replace(
+            attempt.request.placement,
+            client_order_id=client_order_id(ORDER_ID, order.number),
+            size=Decimal(order.size),
+            limit_price=Decimal(order.price),
+        )
+        return replace(
+            attempt, number=order.number, request=replace(attempt.request, placement=placement)
+        )
+
+
+def planned(leg: Leg) -> PlannedLeg:
+    """A leg in the protocol's words."""
+    kind = OrderKind.LIMIT_GTC if leg.rests else OrderKind.LIMIT_IOC
+    return PlannedLeg(leg.venue, Decimal(leg.size), Decimal(leg.price), kind)
+
+
+def venue_order(attempt: Attempt, copy: int, shows: Resting, fills: int | None) -> VenueOrder:
+    """An order in the venue's words."""
+    filled = Decimal(shows.filled)
+    if shows.final:
+        state = OrderState.FILLED if filled == attempt.size else OrderState.EXPIRED
+    else:
+        state = OrderState.PARTIALLY_FILLED if filled else OrderState.OPEN
+    name = f"{attempt.number}.{copy}"
+    listed = None
+    if fills is not None:
+        each = Fill(name, attempt.limit_price, Decimal(fills), Decimal(0), "USDT", name)
+        listed = (each,) if fills else ()
+    return VenueOrder(
+        attempt.venue,
+        SYMBOL,
+        name,
+        attempt.request.placement.client_order_id,
+        Side.BUY,
+        state,
+        filled,
+        filled * attempt.limit_price,
+        None,
+        size=attempt.size,
+        limit_price=attempt.limit_price,
+        fills=listed,
+    )
+
+
+def outcome(attempt: Attempt, answer: Answer) -> PlaceOutcome:
+    """An answer in the protocol's words."""
+    if answer.kind == "unknown":
+        return Unknown(UnknownWhy.TIMEOUT, "")
+    if answer.kind == "refused":
+        return Rejected(RejectReason(answer.reason), "", "")
+    if answer.shows is None:
+        pending = venue_order(attempt, answer.copy, Resting(0, final=False), None)
+        return Placed(replace(pending, state=OrderState.PENDING))
+    fills = answer.shows.filled if answer.shows.final else None
+    return Placed(venue_order(attempt, answer.copy, answer.shows, fills))
+
+
+def observation(attempt: Attempt, seen: Spec) -> Observation:
+    """What a look showed, in the protocol's words."""
+    match seen:
+        case ("seen", copy, shows, fills):
+            return protocol.Seen(venue_order(attempt, copy, shows, fills))
+        case ("absent", told, witnessed):
+            return protocol.NotSeen(Absence(BASE_MS + told, witnessed))
+        case _:
+            return protocol.NoWord("")
+
+
+# Records --------------------------------------------------------------------------------------------
+
+
+def terms_of(size: int, *, rests: bool, strict: bool, most_rounds: int, review_ticks: int) -> Terms:
+    """The terms of an order to buy so many units."""
+    order = Order(
+        SYMBOL,
+        Side.BUY,
+        OrderType.LIMIT,
+        Strategy.BEST_EXECUTION,
+        Decimal(size),
+        None,
+        Decimal(CAP),
+        None,
+    )
+    return Terms(
+        order=order,
+        time_in_force=TimeInForce.GTC if rests else TimeInForce.IOC,
+        decision_id="",
+        selected="",
+        reason="",
+        arrival_mid=Decimal(CAP),
+        price_cap=Decimal(CAP),
+        base=Decimal(size),
+        budget=None,
+        expected_price=None,
+        expected_savings_bps=None,
+        best_single_venue=None,
+        best_single_cost_bps=None,
+        most_rounds=most_rounds,
+        give_up_at_ms=BASE_MS + 2 * review_ticks * TICK_MS,
+        review_after_ms=review_ticks * TICK_MS - TICK_MS // 2,
+        strict=strict,
+    )
+
+
+def blank(terms: Terms) -> OrderRecord:
+    """An order before its first attempts."""
+    return OrderRecord(
+        order_id=ORDER_ID,
+        caller="",
+        client_order_id="",
+        correlation_id="",
+        created_at_ms=BASE_MS,
+        terms=terms,
+        owner="",
+        epoch=1,
+        due_at_ms=BASE_MS + OWNED_FOR_MS,
+    )
+
+
+def plain(record: OrderRecord) -> OrderRecord:
+    """The record without what no rule reads: texts, history, random names, the pacing of what is settled."""
+    ending = record.ending
+    if ending is not None:
+        terms = replace(record.terms, give_up_at_ms=0)
+        record = replace(record, terms=terms, owner="", due_at_ms=0, choose_at_ms=0, plan=None, rounds=0)
+    return replace(
+        record,
+        attempts=tuple(_plain(a, has_ended=ending is not None) for a in record.attempts),
+        contradiction="told" if record.contradiction else "",
+        exhausted=record.exhausted if record.exhausted in {"", protocol.SPENT} else "why",
+        ending=None if ending is None else replace(ending, why="", at_ms=0),
+        history=(),
+    )
+
+
+def _plain(attempt: Attempt, *, has_ended: bool) -> Attempt:
+    refusal = attempt.refusal
+    order = attempt.order
+    attempt = replace(
+        attempt,
+        owner="",
+        epoch=0,
+        detail="",
+        refusal=None if refusal is None else replace(refusal, code="", detail=""),
+        order=None if order is None else replace(order, detail="", created_at_ms=None),
+    )
+    if not attempt.is_settled and not has_ended:
+        return attempt
+    window, long_ago = SendWindow(0, 0), 0
+    return replace(
+        attempt,
+        request=replace(attempt.request, window=window),
+        absences=(),
+        replays=0,
+        intended_at_ms=long_ago,
+        not_after_ms=long_ago,
+        asked_at_ms=0,
+        cancelled_at_ms=0,
+    )
+
+
+def aged(record: OrderRecord) -> OrderRecord:
+    """The record as it is a tick later: everything it remembers is further in the past."""
+    if record.ending is not None:
+        return record
+    plan = record.plan
+    terms = replace(record.terms, give_up_at_ms=_earlier(record.terms.give_up_at_ms, TICK_MS))
+    return replace(
+        record,
+        terms=terms,
+        due_at_ms=_earlier(record.due_at_ms, TICK_MS),
+        choose_at_ms=_earlier(record.choose_at_ms, TICK_MS) if record.choose_at_ms else 0,
+        plan=None if plan is None else replace(plan, made_at_ms=_earlier(plan.made_at_ms, TICK_MS)),
+        attempts=tuple(a if a.is_settled else _aged(a) for a in record.attempts),
+    )
+
+
+def _aged(attempt: Attempt) -> Attempt:
+    window = attempt.request.window
+    window = SendWindow(_earlier(window.opens_at_ms), _earlier(window.closes_at_ms))
+    return replace(
+        attempt,
+        request=replace(attempt.request, window=window),
+        intended_at_ms=_earlier(attempt.intended_at_ms),
+        not_after_ms=_earlier(attempt.not_after_ms, TICK_MS),
+        asked_at_ms=_earlier(attempt.asked_at_ms) if attempt.asked_at_ms else 0,
+        cancelled_at_ms=_earlier(attempt.cancelled_at_ms, TICK_MS) if attempt.cancelled_at_ms else 0,
+        absences=tuple(replace(a, venue_time_ms=_earlier(a.venue_time_ms)) for a in attempt.absences),
+    )
+
+
+def _earlier(at_ms: int, floor_ms: int = LONG_AGO) -> int:
+    # Floors are far from what the rules ask for, the clocks' offsets included.
+    return max(at_ms - TICK_MS, BASE_MS - floor_ms)
+
+
+def facts_of(record: OrderRecord) -> Facts:
+    """See `Facts`."""
+    return Facts(
+        ended=record.ending is not None,
+        status=record.status,
+        is_due=record.ending is None and record.due_at_ms <= BASE_MS,
+        at_stake=int(record.at_stake),
+        filled=int(record.filled),
+        owner=record.owner,
+        epoch=record.epoch,
+        attempts=tuple((a.number, int(a.filled), int(a.may_fill)) for a in record.attempts),
+    )
