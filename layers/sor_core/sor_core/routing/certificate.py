@@ -99,14 +99,18 @@ def _margin(prices: _Prices, pricing: Pricing) -> VenueMargin:
     used = None
     if last >= 0:
         used = level(pricing.scale.to_price(ladder.prices[last]), pricing.scale.to_size(ladder.sizes[last]))
-    beyond = _shown(prices.candidate, last + 1, pricing.side)
+    beyond = _shown(prices.candidate, last + 1, pricing)
     return VenueMargin(market.venue, used, None if beyond is None else level(*beyond))
 
 
-def _shown(candidate: Candidate, number: int, side: Side) -> tuple[Decimal, Decimal] | None:
+def _shown(candidate: Candidate, number: int, pricing: Pricing) -> tuple[Decimal, Decimal] | None:
     """Level `number` of the book itself, empty levels not counted; None where it ends or is no level."""
-    book = candidate.market.book
-    levels = book.asks if side is Side.BUY else book.bids
+    book, ladder, scale = candidate.market.book, candidate.ladder, pricing.scale
+    if number < len(ladder.prices):
+        return scale.to_price(ladder.prices[number]), scale.to_size(ladder.sizes[number])
+    if ladder.whole and not ladder.capped:
+        return None
+    levels = book.asks if pricing.side is Side.BUY else book.bids
     try:
         level = next(islice((x for x in levels if float(x[1])), number, None), None)  # type: ignore[arg-type]
         return None if level is None else (decimal_from_wire(level[0]), decimal_from_wire(level[1]))

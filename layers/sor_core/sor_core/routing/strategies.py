@@ -17,7 +17,7 @@ All unit costs are per unit of size, in 10^-(price places + cost places) of the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import lru_cache
@@ -199,8 +199,3 @@ def solve(
         if split.total == best.total and split.cost <= limit:
             return split
     return best
-
-
-def amounts(candidates: Sequence[Candidate], split: Split) -> Mapping[str, int]:
-    """Size per venue, venues with none left out."""
-    return {c.market.venue: x for c, x in zip(candidates, split.sizes, strict=True) if x}

@@ -43,6 +43,7 @@ from sor_core.routing.screen import admits, not_allowed, screen
 from sor_core.services.context import Context
 from sor_core.services.desk import SEND_WITHIN_MS, Desk, View
 from sor_core.services.drive import Driver, ceilings_for
+from sor_core.services.undisturbed import undisturbed
 
 OWNED_FOR_MS = 60_000
 """Longer than any process lives: past it the sweep may take an order away."""
@@ -161,7 +162,8 @@ class ExecutionService:
         view = await self._desk.view(order, venues)
         failures = [*view.failures, *(not_allowed(v) for v in settings.venues if v not in venues)]
         now_ms = self._clock.now_ms()
-        decision = decide(order, view.markets, failures, settings.policy, now_ms)
+        with undisturbed():
+            decision = decide(order, view.markets, failures, settings.policy, now_ms)
         decision_id, receipt, digest = self._new_id(), None, ""
 
         pace = Pace(

@@ -20,6 +20,7 @@ from sor_core.routing.decide import decide
 from sor_core.routing.receipt import make_receipt
 from sor_core.routing.screen import admits, not_allowed
 from sor_core.services.gather import Gatherer
+from sor_core.services.undisturbed import undisturbed
 from sor_core.settings import Settings
 
 STATE_TIMEOUT_S = 1.0
@@ -79,7 +80,8 @@ class RouteService:
         gathered = await self._gatherer.gather(order.symbol, venues, cached, fresh=fresh)
         failures = [*gathered.failures, *(not_allowed(v) for v in self._settings.venues if v not in venues)]
         policy = self._settings.policy
-        decision = decide(order, gathered.markets, failures, policy, self._clock.now_ms())
+        with undisturbed():
+            decision = decide(order, gathered.markets, failures, policy, self._clock.now_ms())
         if isinstance(decision, NoRoute):
             await self._gatherer.flush()
             self._log.info("no route", symbol=str(order.symbol), reason=decision.reason)
