@@ -62,11 +62,11 @@ def handler(event: dict[str, Any], context: LambdaContext) -> Any:
     """Serve an API Gateway REST event."""
     request = "requestContext.requestId"
     logged = execute_runtime().logger.inject_lambda_context(correlation_id_path=request, clear_state=True)
-    return logged(app.resolve)(event, context)
+    return logged(execute_runtime().metered(app.resolve))(event, context)
 
 
 def task(event: dict[str, Any], context: LambdaContext) -> Any:
     """Do what a message ``{"task": ...}`` asks."""
-    logger = task_runtime().logger
-    logged = logger.inject_lambda_context(correlation_id_path="correlation_id", clear_state=True)
-    return logged(lambda message, _: task_runtime().handle(message))(event, context)
+    runtime = task_runtime()
+    logged = runtime.logger.inject_lambda_context(correlation_id_path="correlation_id", clear_state=True)
+    return logged(runtime.metered(lambda message, _: runtime.handle(message)))(event, context)

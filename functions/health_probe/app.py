@@ -22,9 +22,14 @@ def handle_record(record: SQSRecord) -> None:
     runtime.handle(loads(record.body))
 
 
-@runtime.logger.inject_lambda_context(clear_state=True)
-def handler(event: dict[str, Any], context: LambdaContext) -> Any:
-    """Serve an SQS event, or one message given directly."""
+def serve(event: dict[str, Any], context: LambdaContext) -> Any:
+    """Serve one or many messages."""
     if "Records" in event:
         return process_partial_response(event, handle_record, processor, context)
     return runtime.handle(event)
+
+
+@runtime.logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: LambdaContext) -> Any:
+    """Serve an SQS event, or one message given directly."""
+    return runtime.metered(serve)(event, context)

@@ -9,6 +9,7 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from sor_core.api.http import caller, json_answer, json_body, make_resolver, wants_fresh, wants_receipt
+from sor_core.api.prometheus import CONTENT_TYPE
 from sor_core.bootstrap import RouteRuntime
 
 runtime = RouteRuntime(os.environ)
@@ -54,6 +55,12 @@ def trading() -> Response[str]:
     return json_answer(runtime.switch())
 
 
+@app.get("/metrics")
+def metrics() -> Response[str]:
+    """Give the metrics as Prometheus reads them."""
+    return Response(200, CONTENT_TYPE, runtime.metrics_page(), headers={"Cache-Control": "no-store"})
+
+
 @app.get("/health")
 def health() -> Response[str]:
     """Tell that the service is up."""
@@ -63,4 +70,4 @@ def health() -> Response[str]:
 @runtime.logger.inject_lambda_context(correlation_id_path="requestContext.requestId", clear_state=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Serve an API Gateway REST event."""
-    return app.resolve(event, context)
+    return runtime.metered(app.resolve)(event, context)

@@ -81,7 +81,7 @@ def fate(*fates: str) -> Callable[[str], str]:
 
 
 async def accepted(ledger: OrderLedger, record: OrderRecord) -> OrderRecord:
-    outcome = await ledger.accept(record, None, roomy(None, record), None)
+    outcome = await ledger.accept(record, [], roomy(None, record), None)
     assert isinstance(outcome, Saved)
     return outcome.record
 

@@ -153,13 +153,13 @@ async def test_a_resting_order_is_cancelled() -> None:
     async with house() as made:
         record = await resting(made)
         process = made.process()
-        assert await process.execution.cancel(record.order_id, "mallory", 0) is None
-        done = await process.execution.cancel(record.order_id, "alice", made.clock.now_ms() + 5000)
+        assert await process.follower.cancel(record.order_id, "mallory", 0) is None
+        done = await process.follower.cancel(record.order_id, "alice", made.clock.now_ms() + 5000)
         assert done is not None
         assert done.status is OrderStatus.CANCELLED
         assert done.filled == day(made) == 0
         assert holds(made) == {}
-        again = await process.execution.cancel(record.order_id, "alice", 0)
+        again = await process.follower.cancel(record.order_id, "alice", 0)
         assert again == done
 
 
@@ -183,9 +183,10 @@ async def test_halt_cancels_what_rests_and_refuses_what_comes() -> None:
 
 
 async def test_fifty_requests_with_one_key_are_one_order() -> None:
-    async with house(SOR_MAX_LATENCY_MS="10000") as made:
+    fees = "binance=10,coinbase=20,kraken=20"  # told, so that nobody asks the venues
+    async with house(SOR_MAX_LATENCY_MS="10000", SOR_TAKER_FEES_BPS=fees) as made:
         process = made.process()
-        requests = [made.request(order("0.3"), key="k1", wait_s=20) for _ in range(50)]
+        requests = [made.request(order("0.3"), keys=("k1",), wait_s=20) for _ in range(50)]
         outcomes = await asyncio.gather(*(process.execution.execute(r) for r in requests))
         assert all(isinstance(o, Executed) for o in outcomes), outcomes
         ids = {o.record.order_id for o in outcomes}  # type: ignore[union-attr]
@@ -197,11 +198,11 @@ async def test_fifty_requests_with_one_key_are_one_order() -> None:
 
 async def test_a_key_belongs_to_one_body_and_one_caller() -> None:
     async with house() as made:
-        first = await made.execute(order("0.3"), key="k1")
-        refused = await made.refused(order("0.4"), key="k1", body_hash="other")
+        first = await made.execute(order("0.3"), keys=("k1",))
+        refused = await made.refused(order("0.4"), keys=("k1",), body_hash="other")
         assert isinstance(refused, Refused)
         assert refused.reason is RefusalReason.KEY_REUSED
-        other = await made.execute(order("0.3"), key="k1", caller="bob")
+        other = await made.execute(order("0.3"), keys=("k1",), caller="bob")
         assert other.order_id != first.order_id
 
 

@@ -96,7 +96,7 @@ async def test_the_sums_are_those_of_the_venues(seed: int) -> None:
         for record in records:
             if record.status is OrderStatus.RESTING:
                 until_ms = made.clock.now_ms() + 10_000
-                await made.process().execution.cancel(record.order_id, "alice", until_ms)
+                await made.process().follower.cancel(record.order_id, "alice", until_ms)
         records = list(stored.values())
         assert len(records) > ORDERS // 3
         assert all(r.status.is_final for r in records), [r.status for r in records]

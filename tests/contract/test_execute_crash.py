@@ -47,7 +47,7 @@ async def points(asked: Order, fault: tuple[str, str] | None, **request: Any) ->
         if fault is not None:
             await made.fault(fault[0], "drop", when=fault[1], count=1)
         async with doomed(made, None) as (process, wire):
-            await process.execution.execute(made.request(asked, key="k", **request))
+            await process.execution.execute(made.request(asked, keys=("k",), **request))
             await made.run_machine(process)
         return wire.count
 
@@ -55,7 +55,7 @@ async def points(asked: Order, fault: tuple[str, str] | None, **request: Any) ->
 async def afterwards(made: House, asked: Order, **request: Any) -> OrderRecord | None:
     """The client asks again, the machine goes on where it was started, the sweep finds the rest."""
     await made.clock.sleep(2)
-    retried = await made.process().execution.execute(made.request(asked, key="k", **request))
+    retried = await made.process().execution.execute(made.request(asked, keys=("k",), **request))
     await made.run_machine()
     await made.sweep(4)
     assert hasattr(retried, "record"), retried
@@ -78,7 +78,7 @@ async def test_killed_anywhere_while_all_goes_well(share: int) -> None:
     for at in range(1 + share, 1 + await points(SPLIT, None, wait_s=0), 4):
         async with house(**FEES) as made:
             async with doomed(made, at) as (process, _):
-                killed = run_until_killed(process.execution.execute(made.request(SPLIT, key="k")))
+                killed = run_until_killed(process.execution.execute(made.request(SPLIT, keys=("k",))))
                 assert await killed is None
             ends_well(made, await afterwards(made, SPLIT))
 
@@ -90,7 +90,7 @@ async def test_killed_anywhere_while_a_lost_order_is_looked_for(venue: str, when
     fees = {"SOR_TAKER_FEES_BPS": ",".join(f"{v}={10 if v == venue else 20}" for v in VENUES)}
     async with house(**fees) as made:
         await made.fault(venue, "drop", when=when, count=1)
-        await made.execute(asked, key="k")
+        await made.execute(asked, keys=("k",))
         async with doomed(made, None) as (process, wire):
             await made.run_machine(process)
     # Every fourth point, another one for each case: all six cases take the same path up to the venue.
@@ -98,7 +98,7 @@ async def test_killed_anywhere_while_a_lost_order_is_looked_for(venue: str, when
     for at in range(first, wire.count + 1, STRIDE):
         async with house(**fees) as made:
             await made.fault(venue, "drop", when=when, count=1)
-            await made.execute(asked, key="k")
+            await made.execute(asked, keys=("k",))
             async with doomed(made, at) as (process, _):
                 await run_until_killed(made.run_machine(process))
             ends_well(made, await afterwards(made, asked))
@@ -109,5 +109,7 @@ async def test_killed_anywhere_while_an_order_comes_to_rest() -> None:
     for at in range(1, 1 + await points(RESTING, None, **request)):
         async with house(**FEES) as made:
             async with doomed(made, at) as (process, _):
-                await run_until_killed(process.execution.execute(made.request(RESTING, key="k", **request)))
+                await run_until_killed(
+                    process.execution.execute(made.request(RESTING, keys=("k",), **request))
+                )
             ends_well(made, await afterwards(made, RESTING, **request))

@@ -76,7 +76,7 @@ async def test_a_write_whose_answer_is_lost_is_known_as_my_own(
     lossy.error = LOST[error]
     lossy.lose = fate(*fates)
     record = new_order()
-    outcome = await dynamodb.accept(record, key(), roomy(None, record), b"r")
+    outcome = await dynamodb.accept(record, [key()], roomy(None, record), b"r")
     assert isinstance(outcome, Saved)
     lossy.lose = fate(*fates)
     put = await saved(dynamodb, outcome.record, replace(outcome.record, due_at_ms=1))
@@ -88,8 +88,8 @@ async def test_a_write_whose_answer_is_lost_is_known_as_my_own(
     await dynamodb.set_switch(Switch(TradingMode.HALTED, "", "operator", 1))
 
     assert (done.version, await dynamodb.load("0a")) == (4, done)
-    assert await stands_at(dynamodb, DAY) == Tally(Decimal("49.95"), 1)
-    assert await stands_at(dynamodb, HOLD) == Tally(Decimal(0), 1)
+    assert await stands_at(dynamodb, DAY) == Tally(Decimal("49.95"), Decimal("50.05"))
+    assert await stands_at(dynamodb, HOLD) == Tally(Decimal(0), Decimal("100.26"))
     assert (await dynamodb.switch()).mode is TradingMode.HALTED
 
 
@@ -98,7 +98,7 @@ async def test_a_write_that_nobody_answers_is_neither_done_nor_refused(
 ) -> None:
     first = await accepted(dynamodb, new_order())
     for writing in (
-        lambda: dynamodb.accept(new_order("0b"), key(), roomy(None, first), None),
+        lambda: dynamodb.accept(new_order("0b"), [key()], roomy(None, first), None),
         lambda: dynamodb.save(first, replace(first, due_at_ms=1)),
         lambda: dynamodb.save(first, with_attempt(first), roomy(first, with_attempt(first))),
         lambda: dynamodb.set_switch(Switch(TradingMode.HALTED, "", "operator", 1)),
@@ -120,8 +120,8 @@ async def test_nobody_is_told_of_a_refusal_while_a_copy_may_still_arrive(
     low = {DAY: Ceiling(Decimal(99))}
     lossy.lose = fate("before")
     with pytest.raises(LedgerError, match="may arrive"):
-        await dynamodb.accept(new_order(), key(), low, None)
-    assert isinstance(await dynamodb.accept(new_order(), key(), low, None), CeilingPassed)
+        await dynamodb.accept(new_order(), [key()], low, None)
+    assert isinstance(await dynamodb.accept(new_order(), [key()], low, None), CeilingPassed)
 
 
 async def test_a_late_copy_changes_nothing(dynamodb: DynamoOrderLedger, client: Any) -> None:
@@ -150,7 +150,7 @@ async def test_a_late_copy_changes_nothing(dynamodb: DynamoOrderLedger, client: 
         with suppress(ClientError):  # refused, or known by its token
             getattr(client, name)(**request)
     assert await dynamodb.load("0a") == sent
-    assert await stands_at(dynamodb, HOLD) == Tally(Decimal("100.26"), 0)
+    assert await stands_at(dynamodb, HOLD) == Tally(Decimal("100.26"), Decimal(0))
     assert (await dynamodb.switch()).mode is TradingMode.RUNNING
 
 
@@ -168,7 +168,7 @@ async def test_what_the_sdk_repeats_unasked_is_done_once(
     client.meta.events.register_first(f"needs-retry.dynamodb.{operation}", once_more)
     ledger = on_dynamodb(client, clock)
     record = new_order()
-    outcome = await ledger.accept(record, key(), roomy(None, record), b"r")
+    outcome = await ledger.accept(record, [key()], roomy(None, record), b"r")
     assert isinstance(outcome, Saved)
     put = await saved(ledger, outcome.record, replace(outcome.record, due_at_ms=1))
     sent = await saved(ledger, put, with_attempt(put))
@@ -177,8 +177,8 @@ async def test_what_the_sdk_repeats_unasked_is_done_once(
     assert sends == [1, 2] * (len(sends) // 2)
     assert len(sends) == 4
     assert await ledger.load("0a") == sent
-    assert await stands_at(ledger, DAY) == Tally(Decimal(100), 0)
-    assert await stands_at(ledger, HOLD) == Tally(Decimal("100.26"), 0)
+    assert await stands_at(ledger, DAY) == Tally(Decimal(100), Decimal(0))
+    assert await stands_at(ledger, HOLD) == Tally(Decimal("100.26"), Decimal(0))
     assert (await ledger.switch()).mode is TradingMode.HALTED
 
 

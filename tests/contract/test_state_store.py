@@ -12,7 +12,8 @@ from botocore.config import Config
 from sor_core.adapters.dynamo_state import DynamoStateStore
 from sor_core.domain.book import Book
 from sor_core.domain.health import SystemStatus
-from sor_core.health.measure import HealthRecord, Probe, fold
+from sor_core.health.breaker import BreakerPolicy, BreakerState, Evidence, tripped
+from sor_core.health.measure import HealthRecord, Probe, SymbolDepth, fold
 from sor_core.ports import NotListed, StateError, StateStore
 from tests.fakes.clock import ManualClock
 from tests.fakes.markets import BTC_USDT, instrument, levels
@@ -136,6 +137,41 @@ async def test_an_unreachable_store_is_a_state_error() -> None:
         await store.load_market(BTC_USDT, ["kraken"], None)
     with pytest.raises(StateError):
         await store.take_lease("x", "me", 1)
+
+
+OLD = """{"venue": "kraken", "metrics": {"latency_ms": 20.0, "success_rate": 1.0, "liquidity_score": 8.0,
+"uptime_pct": 100.0, "consecutive_failures": 0, "is_healthy": true}, "buckets": [{"minute": 28333333,
+"calls": 2, "ok": 2, "latency_sum_ms": 40.0, "probes": 1, "up": 1}], "measured_at_ms": 1700000000000,
+"status": "online", "clock_offset_ms": 1.5, "failure": "", "version": 7}"""
+
+
+async def test_health_from_before_there_were_breakers_is_still_read(store: StateStore) -> None:
+    if not isinstance(store, DynamoStateStore):
+        return
+    client = boto3.client("dynamodb", region_name="eu-west-1")
+    item = {
+        "pk": {"S": "health"},
+        "sk": {"S": "kraken"},
+        "body": {"B": OLD.encode()},
+        "version": {"N": "7"},
+    }
+    client.put_item(TableName="sor-state", Item=item)
+
+    known = (await store.load_health(["kraken"]))["kraken"]
+    assert (known.version, known.metrics.is_healthy, len(known.buckets)) == (7, True, 1)
+    assert {known.market_data.state, known.trading.state} == {BreakerState.CLOSED}
+    after = record(known)
+    assert await store.save_health(after)
+    assert await store.load_health(["kraken"]) == {"kraken": after}
+
+
+async def test_breakers_and_depths_are_kept(store: StateStore) -> None:
+    depth = SymbolDepth("BTC/USDT", 1.5, 2.5, 3.5, 4.5)
+    out = tripped(record().trading, Evidence.ORDER, 5, "orders failed", BreakerPolicy())
+    saved = replace(record(), depths=(depth,), trading=out)
+    assert await store.save_health(saved)
+
+    assert (await store.load_health(["kraken"]))["kraken"] == saved
 
 
 async def test_an_item_of_another_version_counts_as_missing(store: StateStore, clock: ManualClock) -> None:

@@ -33,7 +33,9 @@ from sor_core.services.desk import Counterparty, Desk
 from sor_core.services.drive import Driver
 from sor_core.services.execute import DryRun, Executed, ExecutionService
 from sor_core.services.failover import FailoverService, TaskAnswer
+from sor_core.services.follow import Follower
 from sor_core.services.gather import Gatherer
+from sor_core.services.metering import Recorder
 from sor_core.settings import Settings
 from tests.fakes.memory_orders import MemoryOrderLedger
 from tests.fakes.memory_state import MemoryStateStore
@@ -104,6 +106,7 @@ class Process:
     execution: ExecutionService
     failover: FailoverService
     control: ControlService
+    follower: Follower
     parties: Mapping[str, Counterparty]
     context: Context
 
@@ -122,6 +125,7 @@ class House:
     parts: TradingParts
     market_client: httpx.AsyncClient
     store: MemoryStateStore
+    metrics: Recorder = field(default_factory=Recorder)
     ids: Any = field(default_factory=lambda: itertools.count(1))
 
     def new_id(self) -> str:
@@ -136,7 +140,7 @@ class House:
         settings, ledger = self.settings, ledger or self.ledger
         order_client, market_client = clients or (self.parts.client, self.market_client)
         parts = replace(self.parts, client=order_client)
-        context = Context(self.clock, self.clock.sleep, self.new_id, settings, self.log)
+        context = Context(self.clock, self.clock.sleep, self.new_id, settings, self.log, self.metrics)
         parties, public = {}, {}
         for venue in settings.venues:
             at = VenueClock(self.clock)
@@ -150,10 +154,14 @@ class House:
         gatherer = Gatherer(public, self.store, self.clock, self.new_id, settings, self.log)
         desk = Desk(parties, gatherer, ledger, self.store, context)
         driver = Driver(desk, ledger, context)
-        execution = ExecutionService(desk, driver, ledger, self.machine, context)
-        failover = FailoverService(execution, driver, ledger, self.store, self.machine, context)
+        follower = Follower(desk, driver, ledger, self.machine, context)
         return Process(
-            execution, failover, ControlService(execution, desk, ledger, context), parties, context
+            ExecutionService(desk, driver, follower, ledger, context),
+            FailoverService(desk, follower, driver, ledger, self.machine, context),
+            ControlService(follower, desk, ledger, context),
+            follower,
+            parties,
+            context,
         )
 
     def request(self, order: Order, **changes: Any) -> ExecuteRequest:
@@ -162,7 +170,7 @@ class House:
             time_in_force=TimeInForce.IOC,
             caller="alice",
             client_order_id="",
-            key=None,
+            keys=(),
             body_hash="b0d1",
             dry_run=False,
             wait_s=0,

@@ -37,6 +37,8 @@ CREDENTIALS = {
     "AWS_DEFAULT_REGION": "us-east-1",
 }
 START_S = 15.0
+SWITCHED_S = 1.0
+"""The operator's switch takes effect within it."""
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or platform.machine() not in MACHINES,
@@ -178,7 +180,7 @@ def environment(aws: str, venues: str) -> dict[str, str]:
     parameters = template["Parameters"]
     variables = template["Globals"]["Function"]["Environment"]["Variables"]
     defaults = {
-        v: str(parameters[r["Ref"]]["Default"]) for v, r in variables.items() if r["Ref"] in parameters
+        v: str(parameters[r["Ref"]]["Default"]) for v, r in variables.items() if r.get("Ref") in parameters
     }
     addresses = {"AWS_ENDPOINT_URL": aws, "EXCHANGE_GATEWAY_URL": venues}
     named: dict[str, str] = json.loads((EVENTS / "env.json").read_text())["Parameters"]
@@ -358,6 +360,7 @@ def test_execute_halt(execute: Emulator, route: Emulator) -> None:
     status, switch = call(execute, "execute_halt")
     assert (status, switch["mode"]) == (200, "halted")
     assert call(route, "trading")[1]["reason"] == "venues under maintenance"
+    time.sleep(SWITCHED_S)
     status, problem = call(execute, "execute_dry_run")
     assert status == 409, problem
     assert call(execute, "execute_resume")[1]["mode"] == "running"
@@ -366,7 +369,7 @@ def test_execute_halt(execute: Emulator, route: Emulator) -> None:
 def test_execute_resume(execute: Emulator) -> None:
     call(execute, "execute_halt")
     assert call(execute, "execute_resume")[0] == 200
-    time.sleep(1)  # the switch is believed for as long
+    time.sleep(SWITCHED_S)
     assert call(execute, "execute_dry_run")[0] == 200
 
 
@@ -395,6 +398,14 @@ def test_order_receipt(execute: Emulator, route: Emulator) -> None:
     assert call(route, "order_receipt")[0] == 404
     _, order = call(execute, "execute_market_buy")
     assert about(route, "order_receipt", order["order_id"])[0] == 200
+
+
+def test_order_review(execute: Emulator) -> None:
+    assert call(execute, "order_review")[0] == 404
+    _, order = call(execute, "execute_market_buy")
+    status, sides = about(execute, "order_review", order["order_id"])
+    assert status == 200
+    assert order["order_id"] in json.dumps(sides, default=str)
 
 
 def test_trading(route: Emulator) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from sor_core.execution.record import OrderStatus
 from tests.explorer import world
 from tests.explorer.processes import Move, Process, Processes, State, aged, who
 from tests.explorer.shelf import CAP, Shelf
-from tests.explorer.world import Request, Resting
+from tests.explorer.world import Resting
 
 GIVEN_UP_TICKS = 1
 
@@ -66,6 +67,12 @@ class Explorer:
     def moves(self, state: State) -> Iterator[Move]:
         """Every step from a state."""
         may_fail = state.faults < self.setting.faults
+        for i, p in enumerate(state.processes):
+            if not p.frozen and self._is_its_own_affair(p):
+                yield from self.processes.moves(state, i)
+                if may_fail:
+                    yield from self._freeze(state, i, p)
+                return
         is_busy = False
         for i, p in enumerate(state.processes):
             if p.frozen:
@@ -75,21 +82,32 @@ class Explorer:
                 is_busy = True
                 yield from self.processes.moves(state, i)
                 if may_fail:
-                    yield self._freeze(state, i, p)
+                    yield from self._freeze(state, i, p)
         yield from self._in_flight(state)
         yield from self._arrivals(state)
         if not is_busy:
             later = self.later(state)
-            if later != state:
-                yield Move(later, "time", ("passes",))
+            # The sweep comes within a tick of an order's being due; that it does not is a fault.
+            is_late = self.shelf.facts[state.ledger].is_due
+            if later != state and (may_fail or not is_late):
+                later = later._replace(faults=state.faults + is_late)
+                yield Move(
+                    later, "time", ("passes, no sweep",) if is_late else ("passes",), "fault" * is_late
+                )
 
-    def _freeze(self, state: State, i: int, p: Process) -> Move:
-        frozen = (p._replace(frozen=True),)
-        if p.kind == "T":
-            idle = Process("T", "sleep", (GIVEN_UP_TICKS,), task="reconcile", epoch=p.epoch)
-            frozen = (p._replace(frozen=True, kind="Z"), idle)
-        after = state.processes[:i] + frozen + state.processes[i + 1 :]
-        return Move(state._replace(processes=after, faults=state.faults + 1), who(p), ("stops",), "fault")
+    def _freeze(self, state: State, i: int, p: Process) -> Iterator[Move]:
+        forms = [p]
+        if p.pc == "time":
+            forms.append(self.processes.told(p))
+        for form in forms:
+            frozen = (form._replace(frozen=True),)
+            if p.kind == "T":
+                idle = Process("T", "sleep", (GIVEN_UP_TICKS,), task="reconcile", epoch=p.epoch)
+                frozen = (form._replace(frozen=True, kind="Z"), idle)
+            after = state.processes[:i] + frozen + state.processes[i + 1 :]
+            yield Move(
+                state._replace(processes=after, faults=state.faults + 1), who(p), ("stops", form.pc), "fault"
+            )
 
     def _in_flight(self, state: State) -> Iterator[Move]:
         for i, request in enumerate(state.wire):
@@ -113,11 +131,21 @@ class Explorer:
     def _arrivals(self, state: State) -> Iterator[Move]:
         """Processes that come of themselves."""
         facts = self.shelf.facts[state.ledger]
+        if facts.status is OrderStatus.NEEDS_REVIEW and self.setting.reviews and not state.wire:
+            for number, copy, shows in self._findings(state):
+                rid = self.shelf.reviewed(state.ledger, number, copy, shows)
+                if rid is not None:
+                    what = ("settles", number, shows)
+                    yield Move(state._replace(ledger=rid), "operator", what, "late")
         if not state.ledger or facts.ended:
             return
         cancels, halts, twice, lies = state.spare
         load = ("start", (), False)
-        if facts.is_due and not any(p.kind == "S" and not p.frozen for p in state.processes):
+        if (
+            self.processes.habits.sweeps
+            and facts.is_due
+            and not any(p.kind == "S" and not p.frozen for p in state.processes)
+        ):
             yield Move(_with(state, Process("S", "load", load)), "sweep", ("finds it due",))
         if cancels:
             after = state._replace(spare=(cancels - 1, halts, twice, lies))
@@ -131,6 +159,12 @@ class Explorer:
                     after = state._replace(spare=(cancels, halts, twice - 1, lies))
                     yield Move(_with(after, p._replace(kind="Z")), who(p), ("is invoked twice",), "fault")
 
+    def _findings(self, state: State) -> Iterator[tuple[int, int, Resting | None]]:
+        """What a person finds of each attempt at its venue."""
+        for number, _, _ in self.shelf.facts[state.ledger].attempts:
+            same = world.of(state.orders, number)
+            yield (number, same[-1].copy, same[-1].shows) if same else (number, 0, None)
+
     def later(self, state: State) -> State:
         """The state a tick later."""
         orders, wire = world.tick(state.orders, state.wire)
@@ -138,6 +172,15 @@ class Explorer:
         return state._replace(
             ledger=self.shelf.later(state.ledger), orders=orders, wire=wire, processes=processes
         )
+
+    def _is_its_own_affair(self, p: Process) -> bool:
+        """Whether a process's next step neither bears on what others do, nor they on it, nor any rule on it.
+
+        Then it may be taken before all others: in whichever order they came, the same states would
+        follow (a persistent set). Choosing reads the market only. A write on top of a record that
+        others have written since meets a conflict whatever they do next.
+        """
+        return p.pc == "choose" or (p.pc == "save" and p.behind > 0 and self.processes.overtaken_is_lost)
 
     # Rules ----------------------------------------------------------------------------------------
 
@@ -151,14 +194,20 @@ class Explorer:
     def _broken(self, before: State, move: Move) -> Iterator[Violation]:
         state = move.state
         facts = self.shelf.facts[state.ledger]
-        if state.orders is not before.orders or state.wire is not before.wire or state.ledger != before.ledger:
+        if (
+            state.orders is not before.orders
+            or state.wire is not before.wire
+            or state.ledger != before.ledger
+        ):
             truth = world.at_venues(state.orders, state.wire, self.idempotent)
             filled = sum(f for f, _ in truth.values())
             may_fill = sum(m for _, m in truth.values())
             if filled > self.size:
                 yield Violation("over-filled", f"{filled} of {self.size} filled")
             if filled + may_fill > self.size:
-                yield Violation("over-exposed", f"{filled} filled, {may_fill} may still fill, {self.size} ordered")
+                yield Violation(
+                    "over-exposed", f"{filled} filled, {may_fill} may still fill, {self.size} ordered"
+                )
             if facts.at_stake < filled + may_fill:
                 yield Violation(
                     "ledger blind",
@@ -166,25 +215,47 @@ class Explorer:
                 )
             if facts.filled > filled:
                 yield Violation("made up", f"the ledger has {facts.filled} filled, the venues {filled}")
-            if facts.ended and facts.status is not OrderStatus.NEEDS_REVIEW and (facts.filled != filled or may_fill):
-                yield Violation("wrong end", f"ended with {facts.filled}; the venues have {filled}")
+            if (
+                facts.ended
+                and facts.status is not OrderStatus.NEEDS_REVIEW
+                and (facts.filled != filled or may_fill)
+            ):
+                told = (
+                    f"ended with {facts.filled} filled; at the venues {filled}, and {may_fill} may still fill"
+                )
+                yield Violation("wrong end", told)
             if any(o.shows.filled and o.price > CAP for o in state.orders):
                 yield Violation("beyond the cap", "a fill at a price that was never agreed to")
-        if state.ledger != before.ledger and before.ledger and facts.filled < self.shelf.facts[before.ledger].filled:
+        if (
+            state.ledger != before.ledger
+            and before.ledger
+            and facts.filled < self.shelf.facts[before.ledger].filled
+        ):
             yield Violation("forgotten", "the ledger has less filled than before")
         if state.drift:
             yield Violation("claims", f"the shared counters are off by {state.drift}")
         if move.breaks == "stale":
             yield Violation("stale epoch", "an attempt is written down by a process that was superseded")
+        if move.breaks == "halted":
+            yield Violation("halted", "an attempt is written down while trading is halted")
         if move.breaks == "late":
             yield Violation("late bytes", "a request leaves after its deadline")
         if move.breaks == "twice":
-            yield Violation("sent twice", "a request leaves a second time for a venue that makes two orders of it")
+            yield Violation(
+                "sent twice", "a request leaves a second time for a venue that makes two orders of it"
+            )
 
     # The search -----------------------------------------------------------------------------------
 
     def explore(self, most_states: int) -> Result:
         """See every state there is, up to a number; stop at the first violation."""
+        gc.disable()  # millions of tuples, none of them in a cycle
+        try:
+            return self._explore(most_states)
+        finally:
+            gc.enable()
+
+    def _explore(self, most_states: int) -> Result:
         began = time.perf_counter()
         result = Result()
         first = self.processes.begin()
@@ -232,7 +303,9 @@ class Explorer:
         result.seconds = time.perf_counter() - began
         return result
 
-    def _live(self, result: Result, states: list[State], parents: list[int], backward: list[list[int]]) -> None:
+    def _live(
+        self, result: Result, states: list[State], parents: list[int], backward: list[list[int]]
+    ) -> None:
         """From every state an end can be reached without anything that need not happen."""
         if self.rules is not None and "trap" not in self.rules:
             return

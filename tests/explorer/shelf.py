@@ -8,7 +8,7 @@ sound because these functions are pure.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -48,56 +48,6 @@ from sor_core.execution.record import (
 )
 from tests.explorer import world
 from tests.explorer.world import BASE_MS, TICK_MS, Answer, Nature, Resting
-
-CAP = 100
-SEND_WITHIN_MS = 200
-OWNED_FOR_MS = TICK_MS
-HANDED_OVER_FOR_MS = TICK_MS
-NO_VENUE_AGAIN_MS = 2000
-LONG_AGO = 6 * TICK_MS
-"""Moments further in the past than this are all alike to every rule of the protocol."""
-
-SYMBOL = Symbol("BTC", "USDT")
-ORDER_ID = "0a"
-MODES = (TradingMode.RUNNING, TradingMode.HALTED)
-
-
-class Leg(NamedTuple):
-    """A leg in whole units."""
-
-    venue: str
-    size: int
-    price: int = CAP
-    rests: bool = False
-
-
-class Facts(NamedTuple):
-    """What the search wants to know of a record at once."""
-
-    ended: bool
-    status: OrderStatus
-    is_due: bool
-    at_stake: int
-    filled: int
-    owner: str
-    epoch: int
-    attempts: tuple[tuple[int, int, int], ...]
-    """By attempt: number, filled, may fill."""
-
-
-NOTHING = Facts(
-    ended=False,
-    status=OrderStatus.WORKING,
-    is_due=False,
-    at_stake=0,
-    filled=0,
-    owner="",
-    epoch=0,
-    attempts=(),
-)
-Spec = tuple[Any, ...]
-"""What happened, in plain words that a record can be told: name, then arguments."""
-
 
 class Shelf:
     """All records that came up."""
@@ -258,11 +208,29 @@ class Shelf:
 
     def cancel_asked(self, rid: int) -> int:
         """`protocol.cancel_asked`."""
-        return self.put(protocol.cancel_asked(self.records[rid], BASE_MS))
+        key = ("cancel_asked", rid)
+        if key not in self._memo:
+            self._memo[key] = self.put(protocol.cancel_asked(self.records[rid], BASE_MS))
+        return int(self._memo[key])
 
     def released(self, rid: int, ticks: int) -> int:
         """`protocol.released`."""
-        return self.put(protocol.released(self.records[rid], due_at_ms=BASE_MS + ticks * TICK_MS))
+        key = ("released", rid, ticks)
+        if key not in self._memo:
+            due_at_ms = BASE_MS + ticks * TICK_MS
+            self._memo[key] = self.put(protocol.released(self.records[rid], due_at_ms=due_at_ms))
+        return int(self._memo[key])
+
+    def reviewed(self, rid: int, number: int, copy: int, shows: Resting | None) -> int | None:
+        """`protocol.reviewed`; None where it refuses."""
+        record = self.records[rid]
+        found = None
+        if shows is not None:
+            found = venue_order(record.attempt(number), copy, shows, shows.filled)
+        try:
+            return self.put(protocol.reviewed(record, number, found, "", "", BASE_MS))
+        except protocol.ProtocolError:
+            return None
 
     # Evidence -------------------------------------------------------------------------------------
 
@@ -310,206 +278,6 @@ class Shelf:
             size=Decimal(order.size),
             limit_price=Decimal(order.price),
         )
-        return replace(
-            attempt, number=order.number, request=replace(attempt.request, placement=placement)
-        )
+        return replace(attempt, number=order.number, request=replace(attempt.request, placement=placement))
 
 
-def planned(leg: Leg) -> PlannedLeg:
-    """A leg in the protocol's words."""
-    kind = OrderKind.LIMIT_GTC if leg.rests else OrderKind.LIMIT_IOC
-    return PlannedLeg(leg.venue, Decimal(leg.size), Decimal(leg.price), kind)
-
-
-def venue_order(attempt: Attempt, copy: int, shows: Resting, fills: int | None) -> VenueOrder:
-    """An order in the venue's words."""
-    filled = Decimal(shows.filled)
-    if shows.final:
-        state = OrderState.FILLED if filled == attempt.size else OrderState.EXPIRED
-    else:
-        state = OrderState.PARTIALLY_FILLED if filled else OrderState.OPEN
-    name = f"{attempt.number}.{copy}"
-    listed = None
-    if fills is not None:
-        each = Fill(name, attempt.limit_price, Decimal(fills), Decimal(0), "USDT", name)
-        listed = (each,) if fills else ()
-    return VenueOrder(
-        attempt.venue,
-        SYMBOL,
-        name,
-        attempt.request.placement.client_order_id,
-        Side.BUY,
-        state,
-        filled,
-        filled * attempt.limit_price,
-        None,
-        size=attempt.size,
-        limit_price=attempt.limit_price,
-        fills=listed,
-    )
-
-
-def outcome(attempt: Attempt, answer: Answer) -> PlaceOutcome:
-    """An answer in the protocol's words."""
-    if answer.kind == "unknown":
-        return Unknown(UnknownWhy.TIMEOUT, "")
-    if answer.kind == "refused":
-        return Rejected(RejectReason(answer.reason), "", "")
-    if answer.shows is None:
-        pending = venue_order(attempt, answer.copy, Resting(0, final=False), None)
-        return Placed(replace(pending, state=OrderState.PENDING))
-    fills = answer.shows.filled if answer.shows.final else None
-    return Placed(venue_order(attempt, answer.copy, answer.shows, fills))
-
-
-def observation(attempt: Attempt, seen: Spec) -> Observation:
-    """What a look showed, in the protocol's words."""
-    match seen:
-        case ("seen", copy, shows, fills):
-            return protocol.Seen(venue_order(attempt, copy, shows, fills))
-        case ("absent", told, witnessed):
-            return protocol.NotSeen(Absence(BASE_MS + told, witnessed))
-        case _:
-            return protocol.NoWord("")
-
-
-# Records --------------------------------------------------------------------------------------------
-
-
-def terms_of(size: int, *, rests: bool, strict: bool, most_rounds: int, review_ticks: int) -> Terms:
-    """The terms of an order to buy so many units."""
-    order = Order(
-        SYMBOL,
-        Side.BUY,
-        OrderType.LIMIT,
-        Strategy.BEST_EXECUTION,
-        Decimal(size),
-        None,
-        Decimal(CAP),
-        None,
-    )
-    return Terms(
-        order=order,
-        time_in_force=TimeInForce.GTC if rests else TimeInForce.IOC,
-        decision_id="",
-        selected="",
-        reason="",
-        arrival_mid=Decimal(CAP),
-        price_cap=Decimal(CAP),
-        base=Decimal(size),
-        budget=None,
-        expected_price=None,
-        expected_savings_bps=None,
-        best_single_venue=None,
-        best_single_cost_bps=None,
-        most_rounds=most_rounds,
-        give_up_at_ms=BASE_MS + 2 * review_ticks * TICK_MS,
-        review_after_ms=review_ticks * TICK_MS - TICK_MS // 2,
-        strict=strict,
-    )
-
-
-def blank(terms: Terms) -> OrderRecord:
-    """An order before its first attempts."""
-    return OrderRecord(
-        order_id=ORDER_ID,
-        caller="",
-        client_order_id="",
-        correlation_id="",
-        created_at_ms=BASE_MS,
-        terms=terms,
-        owner="",
-        epoch=1,
-        due_at_ms=BASE_MS + OWNED_FOR_MS,
-    )
-
-
-def plain(record: OrderRecord) -> OrderRecord:
-    """The record without what no rule reads: texts, history, random names, the pacing of what is settled."""
-    ending = record.ending
-    if ending is not None:
-        terms = replace(record.terms, give_up_at_ms=0)
-        record = replace(record, terms=terms, owner="", due_at_ms=0, choose_at_ms=0, plan=None, rounds=0)
-    return replace(
-        record,
-        attempts=tuple(_plain(a, has_ended=ending is not None) for a in record.attempts),
-        contradiction="told" if record.contradiction else "",
-        exhausted=record.exhausted if record.exhausted in {"", protocol.SPENT} else "why",
-        ending=None if ending is None else replace(ending, why="", at_ms=0),
-        history=(),
-    )
-
-
-def _plain(attempt: Attempt, *, has_ended: bool) -> Attempt:
-    refusal = attempt.refusal
-    order = attempt.order
-    attempt = replace(
-        attempt,
-        owner="",
-        epoch=0,
-        detail="",
-        refusal=None if refusal is None else replace(refusal, code="", detail=""),
-        order=None if order is None else replace(order, detail="", created_at_ms=None),
-    )
-    if not attempt.is_settled and not has_ended:
-        return attempt
-    window, long_ago = SendWindow(0, 0), 0
-    return replace(
-        attempt,
-        request=replace(attempt.request, window=window),
-        absences=(),
-        replays=0,
-        intended_at_ms=long_ago,
-        not_after_ms=long_ago,
-        asked_at_ms=0,
-        cancelled_at_ms=0,
-    )
-
-
-def aged(record: OrderRecord) -> OrderRecord:
-    """The record as it is a tick later: everything it remembers is further in the past."""
-    if record.ending is not None:
-        return record
-    plan = record.plan
-    terms = replace(record.terms, give_up_at_ms=_earlier(record.terms.give_up_at_ms, TICK_MS))
-    return replace(
-        record,
-        terms=terms,
-        due_at_ms=_earlier(record.due_at_ms, TICK_MS),
-        choose_at_ms=_earlier(record.choose_at_ms, TICK_MS) if record.choose_at_ms else 0,
-        plan=None if plan is None else replace(plan, made_at_ms=_earlier(plan.made_at_ms, TICK_MS)),
-        attempts=tuple(a if a.is_settled else _aged(a) for a in record.attempts),
-    )
-
-
-def _aged(attempt: Attempt) -> Attempt:
-    window = attempt.request.window
-    window = SendWindow(_earlier(window.opens_at_ms), _earlier(window.closes_at_ms))
-    return replace(
-        attempt,
-        request=replace(attempt.request, window=window),
-        intended_at_ms=_earlier(attempt.intended_at_ms),
-        not_after_ms=_earlier(attempt.not_after_ms, TICK_MS),
-        asked_at_ms=_earlier(attempt.asked_at_ms) if attempt.asked_at_ms else 0,
-        cancelled_at_ms=_earlier(attempt.cancelled_at_ms, TICK_MS) if attempt.cancelled_at_ms else 0,
-        absences=tuple(replace(a, venue_time_ms=_earlier(a.venue_time_ms)) for a in attempt.absences),
-    )
-
-
-def _earlier(at_ms: int, floor_ms: int = LONG_AGO) -> int:
-    # Floors are far from what the rules ask for, the clocks' offsets included.
-    return max(at_ms - TICK_MS, BASE_MS - floor_ms)
-
-
-def facts_of(record: OrderRecord) -> Facts:
-    """See `Facts`."""
-    return Facts(
-        ended=record.ending is not None,
-        status=record.status,
-        is_due=record.ending is None and record.due_at_ms <= BASE_MS,
-        at_stake=int(record.at_stake),
-        filled=int(record.filled),
-        owner=record.owner,
-        epoch=record.epoch,
-        attempts=tuple((a.number, int(a.filled), int(a.may_fill)) for a in record.attempts),
-    )

@@ -145,7 +145,14 @@ def _place(order: VenueOrder) -> tuple[int, int]:
     return order.number, order.copy
 
 
-def post(nature: Nature, orders: Orders, wire: tuple[Request, ...], request: Request) -> Iterator[Posted]:
+def post(
+    nature: Nature,
+    orders: Orders,
+    wire: tuple[Request, ...],
+    request: Request,
+    *,
+    copies_fill: bool = False,
+) -> Iterator[Posted]:
     """Every way in which sending may go: with no fault, or with one."""
     if request.ticks_left < 0:
         yield Posted(0, "past the window", 0, orders, wire, Answer("refused", TOO_LATE))
@@ -162,12 +169,18 @@ def post(nature: Nature, orders: Orders, wire: tuple[Request, ...], request: Req
         if filled and not nature.is_idempotent:
             reason = BALANCE if nature.tells_amounts else "nonce"
             yield Posted(1, "repeated on the way", filled, after, wire, Answer("refused", reason))
+            if copies_fill and order.shows.final:
+                more, copy = taken(nature, after, request, filled)
+                if copy is not None:
+                    again = Answer("placed", "", copy.copy, copy.shows)
+                    yield Posted(1, "repeated, and filled twice", filled, more, wire, again)
     late = tuple(sorted((*wire, request)))
     yield Posted(1, "lost or late", 0, orders, late, UNKNOWN)
     yield Posted(1, "refused", 0, orders, wire, Answer("refused", BALANCE))
     if not existed:
         yield Posted(1, "refused for its words", 0, orders, wire, Answer("refused", "filter_size"))
     yield Posted(1, "not sent", 0, orders, wire, Answer("refused", "not_sent"))
+    yield Posted(1, "held back", 0, orders, wire, Answer("refused", "held_back"))
 
 
 class Looked(NamedTuple):
@@ -213,7 +226,7 @@ def look(
             yield Looked(1, "query and orders behind", old, then, _fills(here))
             yield Looked(1, "all behind", old, then, _fills(then))
     if may_lie and here:
-        yield Looked(1, "behind by more than the bound", None, (), (), 1)
+        yield Looked(0, "behind by more than the bound", None, (), (), 1)
 
 
 def tick(orders: Orders, wire: tuple[Request, ...]) -> tuple[Orders, tuple[Request, ...]]:

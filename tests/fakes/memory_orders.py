@@ -25,7 +25,7 @@ from sor_core.ports import (
     Switch,
 )
 
-_ZERO = Tally(Decimal(0), 0)
+_ZERO = Tally(Decimal(0), Decimal(0))
 
 
 class MemoryOrderLedger:
@@ -38,6 +38,7 @@ class MemoryOrderLedger:
         self.records: dict[str, OrderRecord] = {}
         self.keys: dict[tuple[str, str], KeyTaken] = {}
         self.receipts: dict[str, bytes] = {}
+        self.reports: dict[str, bytes] = {}
         self.counters: dict[Counter, Tally] = {}
         self.current = Switch(TradingMode.RUNNING, "", "", 0)
         self.writes = 0
@@ -50,18 +51,19 @@ class MemoryOrderLedger:
     async def accept(
         self,
         record: OrderRecord,
-        key: IdempotencyKey | None,
+        keys: Sequence[IdempotencyKey],
         ceilings: Mapping[Counter, Ceiling],
         receipt: bytes | None,
     ) -> AcceptOutcome:
         self._check()
-        if key is not None and (taken := self.keys.get((key.caller, key.key))) is not None:
-            return taken
+        for key in keys:
+            if (taken := self.keys.get((key.caller, key.key))) is not None:
+                return taken
         if record.order_id in self.records:
             raise LedgerError("another order has the same id")
         if (refused := self._refusal(None, record, ceilings)) is not None:
             return refused
-        if key is not None:
+        for key in keys:
             self.keys[key.caller, key.key] = KeyTaken(record.order_id, key.body_hash)
         if receipt is not None:
             self.receipts[record.order_id] = receipt
@@ -93,8 +95,9 @@ class MemoryOrderLedger:
             if ceiling is None:
                 continue
             with exact():
-                passed = tally.amount + change > ceiling.most
-            if passed or ceiling.releases not in {None, tally.releases}:
+                unseen = Decimal(0) if ceiling.given_back is None else tally.given_back - ceiling.given_back
+                passed = tally.amount + unseen + change > ceiling.most
+            if passed:
                 return CeilingPassed(counter, ceiling)
         return None
 
@@ -102,7 +105,8 @@ class MemoryOrderLedger:
         for counter, change in changes(before, after).items():
             tally = self.counters.get(counter, _ZERO)
             with exact():
-                self.counters[counter] = Tally(tally.amount + change, tally.releases + (change < 0))
+                back = max(Decimal(0), -change)
+                self.counters[counter] = Tally(tally.amount + change, tally.given_back + back)
         self.writes += 1
         version = 1 if before is None else before.version + 1
         written = replace(after, version=version, write_id=f"write-{self.writes}")
@@ -120,6 +124,14 @@ class MemoryOrderLedger:
     async def tallies(self, counters: Sequence[Counter]) -> Mapping[Counter, Tally]:
         self._check()
         return {counter: self.counters.get(counter, _ZERO) for counter in counters}
+
+    async def keep_report(self, day: str, body: bytes) -> None:
+        self._check()
+        self.reports[day] = body
+
+    async def report(self, day: str) -> bytes | None:
+        self._check()
+        return self.reports.get(day)
 
     async def receipt(self, order_id: str) -> bytes | None:
         self._check()
@@ -139,7 +151,7 @@ class MemoryOrderLedger:
 
     async def due(self, now_ms: int, *, limit: int) -> Sequence[str]:
         self._check()
-        due = [r for r in self.records.values() if r.ending is None and r.due_at_ms <= now_ms]
+        due = [r for r in self.records.values() if r.is_open and r.due_at_ms <= now_ms]
         return [record.order_id for record in sorted(due, key=lambda r: r.due_at_ms)[:limit]]
 
     async def orders_since(self, since_ms: int) -> Sequence[OrderRecord]:

@@ -183,6 +183,8 @@ def full_order(order_id: str = "0f") -> OrderRecord:
         replays=2,
         asked_at_ms=NOW_MS + 1,
         cancelled_at_ms=NOW_MS + 2,
+        clear_at_ms=NOW_MS + 3,
+        told_at_ms=NOW_MS + 4,
     )
     refusal = Rejected(RejectReason.FILTER_NOTIONAL, "-1013", "Filter failure: NOTIONAL", 1.5)
     never = replace(never, state=AttemptState.NEVER, refusal=refusal, idempotent=True)

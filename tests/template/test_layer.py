@@ -48,7 +48,7 @@ def bare_python() -> Path:
 def test_a_handler_starts_with_the_layer_and_nothing_else(layer: Path, function: str, handler: str) -> None:
     defaults = {name: str(entry["Default"]) for name, entry in load()["Parameters"].items()}
     variables = load()["Globals"]["Function"]["Environment"]["Variables"]
-    environment = {name: defaults.get(value["Ref"], "sor-state") for name, value in variables.items()}
+    environment = {name: defaults.get(value.get("Ref"), "sor-state") for name, value in variables.items()}
     environment |= {
         "AWS_DEFAULT_REGION": "us-east-1",
         "SOR_PROBE_QUEUE_URL": "http://127.0.0.1:1/queue",

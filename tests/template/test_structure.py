@@ -26,6 +26,7 @@ PURE = (
     "sor_core.routing",
     "sor_core.health",
     "sor_core.execution",
+    "sor_core.metrics",
     "sor_core.ports",
     "sor_core.clock",
 )
@@ -34,7 +35,7 @@ LAYERS = (
     {"bootstrap"},
     {"adapters", "api"},
     {"services"},
-    {"observability", "ports", "routing", "settings"},
+    {"metrics", "observability", "ports", "routing", "settings"},
     {"health", "clock", "execution"},
     {"domain"},
 )

@@ -61,7 +61,7 @@ def test_a_market_order_is_read_with_its_defaults() -> None:
     assert (order.amount, order.quote_amount, order.price) == (Decimal(1), None, None)
     assert (order.strategy, order.max_slippage_bps) == (Strategy.BEST_EXECUTION, Decimal(100))
     assert (request.time_in_force, request.dry_run, request.wait_s) == (TimeInForce.IOC, False, 20)
-    assert (request.client_order_id, request.key) == ("", None)
+    assert (request.client_order_id, request.keys) == ("", ())
     assert (request.caller, request.correlation_id, request.received_at_ms) == ("arn:a", "c-1", 7)
     assert re.fullmatch("[0-9a-f]{64}", request.body_hash)
 
@@ -71,7 +71,8 @@ def test_everything_given_is_read() -> None:
     request = parse(body, {"Prefer": "wait=3", "Idempotency-Key": "k 1"})
     assert request.time_in_force is TimeInForce.GTC
     assert request.dry_run
-    assert (request.client_order_id, request.key, request.wait_s) == ("mine/1", "k 1", 3)
+    assert (request.client_order_id, request.wait_s) == ("mine/1", 3)
+    assert request.keys == ("key:k 1", "client_order_id:mine/1")
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,7 @@ def test_what_is_no_object_is_refused(body: Any) -> None:
     ("headers", "body_id", "key"),
     [
         ({}, None, None),
-        ({}, "mine", "mine"),
+        ({}, "mine", None),
         ({"Idempotency-Key": "k"}, None, "k"),
         ({"idempotency-key": "k"}, "mine", "k"),
         ({"IDEMPOTENCY-KEY": " k\t"}, "k", "k"),
@@ -140,11 +141,12 @@ def test_what_is_no_object_is_refused(body: Any) -> None:
         ({"Idempotency-Key": '"quoted, too"'}, None, '"quoted, too"'),
     ],
 )
-def test_the_header_is_the_key_and_else_the_callers_name(
+def test_the_header_and_the_callers_name_both_make_it_one_order(
     headers: dict[str, str], body_id: str | None, key: str | None
 ) -> None:
     request = parse({**MARKET, "client_order_id": body_id}, headers)
-    assert request.key == key
+    of_header = () if key is None else (f"key:{key}",)
+    assert request.keys == of_header + (() if body_id is None else (f"client_order_id:{body_id}",))
     assert request.client_order_id == (body_id or "")
 
 
@@ -165,8 +167,8 @@ def test_a_key_is_required_where_configured() -> None:
     problem = refused(MARKET, rules=strict)
     assert (problem.kind, problem.kind.status) == (Kind.KEY_REQUIRED, 400)
     assert refused({**MARKET, "dry_run": True}, rules=strict).kind is Kind.KEY_REQUIRED
-    assert parse(MARKET, {"Idempotency-Key": "k"}, strict).key == "k"
-    assert parse({**MARKET, "client_order_id": "mine"}, rules=strict).key == "mine"
+    assert parse(MARKET, {"Idempotency-Key": "k"}, strict).keys == ("key:k",)
+    assert parse({**MARKET, "client_order_id": "mine"}, rules=strict).keys == ("client_order_id:mine",)
 
 
 # The hash of what was asked -----------------------------------------------------------------------

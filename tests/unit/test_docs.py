@@ -48,15 +48,14 @@ from sor_core.domain.trading import Refusal, Rejected, RejectReason, Unknown, Un
 from sor_core.execution.protocol import TradingMode
 from sor_core.execution.record import AttemptState, Event, OrderStatus
 from sor_core.execution.request import CheckedLeg
+from sor_core.health.calls import LONGEST_MS
 from sor_core.health.measure import (
-    FAILURES_UNTIL_UNHEALTHY,
-    KEPT_MINUTES,
     LEAST_HEALTH_SCORE,
-    RECENT_MINUTES,
     TICK_JITTER_S,
     Probe,
     fold,
 )
+from sor_core.health.windows import KEPT_HOURS, KEPT_MINUTES, RECENT_MINUTES
 from sor_core.ports import Switch
 from sor_core.routing.allocate import MAX_NODES
 from sor_core.routing.candidates import build_field, price_cap
@@ -65,8 +64,10 @@ from sor_core.routing.lattice import COARSEST
 from sor_core.routing.score import FRESHNESS_MS, LIQUIDITY_BAND_BPS
 from sor_core.routing.screen import arrival_mid
 from sor_core.routing.strategies import surcharge_bps
+from sor_core.services.call_health import FLUSH_AFTER_FAILURE_MS, FLUSH_EVERY_MS, REACHED_WITHIN_MS
+from sor_core.services.call_health import FLUSH_TIMEOUT_S as HEALTH_FLUSH_TIMEOUT_S
 from sor_core.services.gather import FLUSH_TIMEOUT_S, INSTRUMENT_TTL_MS, LEASE_POLL_S, NOT_LISTED_TTL_MS
-from sor_core.services.probe import CALL_TIMEOUT_S, VENUE_BUDGET_S
+from sor_core.services.probe import CALL_TIMEOUT_S, NEAR_BAND_BPS, VENUE_BUDGET_S
 from sor_core.services.route import STATE_TIMEOUT_S, Routed
 from sor_core.settings import Settings, SettingsError
 from tests.fakes.markets import NOW_MS, instrument, levels, market, metrics, order
@@ -80,8 +81,8 @@ def page(name: str) -> str:
     return (REPOSITORY / "docs" / name).read_text(encoding="utf-8")
 
 
-API, CONFIGURATION, DECISION, ARCHITECTURE = (
-    page(f"{name}.md") for name in ("api", "configuration", "decision", "architecture")
+API, CONFIGURATION, DECISION, ARCHITECTURE, HEALTH = (
+    page(f"{name}.md") for name in ("api", "configuration", "decision", "architecture", "health")
 )
 
 
@@ -471,8 +472,19 @@ def test_every_json_example_is_json(text: str) -> None:
         (API, f"a call is given {CALL_TIMEOUT_S:g} s"),
         (API, f"in the last {RECENT_MINUTES} minutes"),
         (API, f"in the last {KEPT_MINUTES} minutes"),
-        (API, f"fewer than {FAILURES_UNTIL_UNHEALTHY} consecutive failures"),
-        (API, f"`health_score` at least {LEAST_HEALTH_SCORE}"),
+        (API, f"`health_score` below {LEAST_HEALTH_SCORE}"),
+        (API, f"within {NEAR_BAND_BPS:g} and {LIQUIDITY_BAND_BPS:g} bps of the book's own mid"),
+        (API, f"with {LONGEST_MS / 1000:g} s at most"),
+        (HEALTH, f"`health_score` below {LEAST_HEALTH_SCORE}"),
+        (HEALTH, f"A call is given {CALL_TIMEOUT_S:g} s"),
+        (HEALTH, f"is begun after {VENUE_BUDGET_S:g} s"),
+        (HEALTH, f"within {NEAR_BAND_BPS:g} and {LIQUIDITY_BAND_BPS:g} bps of the book's own mid"),
+        (HEALTH, f"writes at most every {FLUSH_EVERY_MS // 1000} s"),
+        (HEALTH, {1000: "within a second of a failure"}[FLUSH_AFTER_FAILURE_MS]),
+        (HEALTH, f"waits for it longer than {HEALTH_FLUSH_TIMEOUT_S * 1000:g} ms"),
+        (HEALTH, f"with the time waited, {LONGEST_MS / 1000:g} s at most"),
+        (HEALTH, f"in the {REACHED_WITHIN_MS // 1000} s before it"),
+        (HEALTH, f"by the hour for a day: {KEPT_MINUTES + KEPT_HOURS} at most"),
         (DECISION, f"at most {COARSEST} times their greatest common divisor"),
         (DECISION, f"search ends after {MAX_NODES:,} nodes"),
         (ARCHITECTURE, f"one BatchGetItem, {STATE_TIMEOUT_S:g} s at most"),
@@ -567,7 +579,7 @@ def test_the_probes_messages_are_those_that_are_sent() -> None:
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8").replace("](docs/", "](")
 
 
-@pytest.mark.parametrize("text", [API, CONFIGURATION, DECISION, ARCHITECTURE, README])
+@pytest.mark.parametrize("text", [API, CONFIGURATION, DECISION, ARCHITECTURE, HEALTH, README])
 def test_links_lead_somewhere(text: str) -> None:
     for name, anchor in re.findall(r"\]\(([a-z]*(?:\.md)?)(?:#([^)]*))?\)", text):
         target = page(name) if name else text

@@ -2,22 +2,28 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import msgspec
 import pytest
 from hypothesis import given, seed
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from sor_core.domain.errors import VenueError, VenueFailure
 from sor_core.domain.health import ExchangeMetrics, SystemStatus
+from sor_core.domain.trading import NotFoundNow, Rejected, RejectReason, Unknown, UnknownWhy
+from sor_core.health.breaker import BreakerPolicy, BreakerState, Evidence
+from sor_core.health.calls import LONGEST_MS, Tally, Verdict, verdict_on_error, verdict_on_outcome
 from sor_core.health.measure import (
-    KEPT_MINUTES,
-    MINUTE_MS,
     HealthRecord,
     Probe,
     believable,
     fold,
-    fold_failed_order,
+    fold_calls,
     probe_delays_s,
+    why_not_routed,
+    why_not_traded,
 )
+from sor_core.health.windows import KEPT_HOURS, KEPT_MINUTES, MINUTE_MS
 
 START_MS = 1_700_000_000_000 // MINUTE_MS * MINUTE_MS
 
@@ -72,13 +78,49 @@ def test_latency_and_success_forget_after_five_minutes_uptime_after_an_hour() ->
     assert late.metrics.uptime_pct == 100.0
 
 
-def test_a_venue_is_out_after_three_failures_and_back_after_a_good_probe() -> None:
+def test_a_venue_is_out_after_three_failures_and_back_after_two_good_probes() -> None:
     good = [probe(n) for n in range(10)]
     down = [probe(10 + n, ok=1, latency_ms=100) for n in range(3)]
 
     assert folded(*good, *down[:2]).metrics.is_healthy
-    assert not folded(*good, *down).metrics.is_healthy
-    assert folded(*good, *down, probe(13)).metrics.is_healthy
+    out = folded(*good, *down)
+    assert not out.metrics.is_healthy
+    assert (out.market_data.state, out.market_data.since_ms) == (BreakerState.OPEN, down[-1].at_ms)
+    assert not folded(*good, *down, probe(13)).metrics.is_healthy
+    assert folded(*good, *down, probe(13), probe(14)).metrics.is_healthy
+
+
+def test_after_an_hour_out_two_good_probes_bring_it_back() -> None:
+    down = [probe(n, ok=0, calls=2, latency_ms=2000.0, status=None) for n in range(120)]
+
+    record = folded(*down, probe(120), probe(121))
+
+    assert record.metrics.health_score < 0.7
+    assert record.metrics.is_healthy
+    assert folded(*down, *(probe(120 + n) for n in range(20))).metrics.is_healthy
+
+
+@seed(20261122)
+@hypothesis_settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 10),
+    st.sampled_from([(0, 2000.0), (1, 100.0), (2, 3000.0)]),
+    st.sampled_from([SystemStatus.ONLINE, SystemStatus.MAINTENANCE, None]),
+    st.integers(0, 1),
+)
+def test_a_venue_that_alternates_does_not_flap(
+    well: int, bad: tuple[int, float], status: SystemStatus | None, first: int
+) -> None:
+    """Whatever makes every other probe a bad one: it goes out once at most, and never in and out."""
+    record, healthy = None, []
+    for n in range(well + 60):
+        ok, latency_ms = bad
+        good = n < well or n % 2 == first
+        one = probe(n) if good else probe(n, ok=ok, latency_ms=latency_ms, status=status)
+        record = fold("kraken", record, one)
+        healthy.append(record.metrics.is_healthy)
+
+    assert sum(a != b for a, b in pairwise(healthy)) <= 1
 
 
 @pytest.mark.parametrize(
@@ -136,13 +178,138 @@ def test_metrics_stay_within_their_ranges(history: list[tuple[int, float]]) -> N
     assert len(record.buckets) <= KEPT_MINUTES
 
 
-def test_a_failed_order_counts_against_the_venue_and_not_against_its_uptime() -> None:
+# What routes and orders met with ------------------------------------------------------------------
+
+POLICY = BreakerPolicy()
+
+
+def tally(ok: int, failed: int = 0, latency_ms: float = 100.0) -> Tally:
+    """Good calls, then failed ones."""
+    made = Tally()
+    for n in range(ok + failed):
+        made = made.plus(latency_ms, "" if n < ok else "timeout")
+    return made
+
+
+def test_orders_that_fail_count_against_the_venue_and_not_against_its_uptime() -> None:
     well = fold("kraken", None, probe())
-    worse = well
-    for _ in range(4):
-        worse = fold_failed_order(worse, worse.measured_at_ms + 1000)
-    assert worse.metrics.success_rate < well.metrics.success_rate
+    worse = fold_calls(well, {Evidence.ORDER: tally(0, 4)}, well.measured_at_ms + 1000)
+
+    assert worse.metrics.success_rate == pytest.approx(4 / 8)
     assert worse.metrics.health_score < well.metrics.health_score
-    assert worse.metrics.uptime_pct == well.metrics.uptime_pct
-    assert worse.metrics.latency_ms == pytest.approx(well.metrics.latency_ms)
-    assert worse.version == well.version + 4
+    assert worse.metrics.uptime_pct == well.metrics.uptime_pct == 100.0
+    assert worse.version == well.version + 1
+    assert worse.market_data.state is BreakerState.CLOSED
+    assert worse.metrics.is_healthy
+
+
+def test_books_that_do_not_come_count_once_a_minute_for_uptime() -> None:
+    record = fold("kraken", None, probe())
+    for n in range(5):
+        record = fold_calls(record, {Evidence.BOOK: tally(0, 20)}, record.measured_at_ms + n)
+
+    assert record.metrics.uptime_pct == 50.0
+    day = record.windows(record.measured_at_ms)["1d"]
+    assert (day.calls, day.uptime_pct) == (104, 50.0)
+    record = fold_calls(record, {Evidence.BOOK: tally(100)}, record.measured_at_ms + 10)
+    assert record.windows(record.measured_at_ms)["1d"].uptime_pct == 100.0
+
+
+def test_books_that_do_not_come_take_nobody_out_but_the_next_bad_probe_does() -> None:
+    failing = fold_calls(folded(*map(probe, range(9))), {Evidence.BOOK: tally(0, 9)}, START_MS + 250_000)
+
+    assert failing.metrics.is_healthy
+    assert not fold("kraken", failing, probe(9, ok=1)).metrics.is_healthy
+    well = fold("kraken", failing, probe(9))
+    assert fold("kraken", well, probe(10, ok=1)).metrics.is_healthy
+
+
+def test_orders_that_are_lost_open_the_trading_breaker_only() -> None:
+    record = folded(probe(0))
+    for n in range(3):
+        record = fold_calls(record, {Evidence.ORDER: tally(0, 1)}, START_MS + n)
+    opened_ms = START_MS + 2
+
+    assert "trading breaker open since" in str(why_not_traded(record, opened_ms))
+    assert why_not_routed(record, opened_ms, 30) is None
+    # The next order is its trial; one that fails opens it again, two that are taken close it.
+    later_ms = opened_ms + POLICY.open_ms
+    assert why_not_traded(record, later_ms) is None
+    again = fold_calls(record, {Evidence.ORDER: tally(0, 1)}, later_ms)
+    assert why_not_traded(again, later_ms + 1) is not None
+    taken = fold_calls(record, {Evidence.ORDER: tally(2)}, later_ms)
+    assert taken.trading.state is BreakerState.CLOSED
+
+
+def test_a_probe_leaves_the_trading_breaker_alone() -> None:
+    record = fold_calls(folded(probe(0)), {Evidence.ORDER: tally(0, 3)}, START_MS)
+
+    assert fold("kraken", record, probe(1)).trading == record.trading
+
+
+def test_what_a_tally_adds_up_to() -> None:
+    assert tally(2, 3) == Tally(5, 2, 500.0, 3, "timeout")
+    assert tally(0, 1, latency_ms=60_000).latency_sum_ms == LONGEST_MS
+    assert tally(1, 2).then(tally(0, 3)).failed_in_a_row == 5
+    assert tally(1, 2).then(tally(1, 3)).failed_in_a_row == 3
+    assert tally(1, 2).then(tally(1)).failed_in_a_row == 0
+
+
+@pytest.mark.parametrize(
+    ("outcome", "verdict"),
+    [
+        (NotFoundNow(), Verdict.ANSWERED),
+        (Rejected(RejectReason.INSUFFICIENT_BALANCE, "", ""), Verdict.ANSWERED),
+        (Rejected(RejectReason.FILTER_NOTIONAL, "", ""), Verdict.ANSWERED),
+        (Rejected(RejectReason.OVERLOADED, "", ""), Verdict.FAILED),
+        (Rejected(RejectReason.NOT_SENT, "", ""), Verdict.NOTHING),
+        (Rejected(RejectReason.RATE_LIMITED, "", ""), Verdict.NOTHING),
+        (Unknown(UnknownWhy.TIMEOUT, ""), Verdict.UNREACHED),
+        (Unknown(UnknownWhy.SERVER_ERROR, ""), Verdict.FAILED),
+        (Unknown(UnknownWhy.REFUSED, ""), Verdict.NOTHING),
+    ],
+)
+def test_what_an_outcome_says_of_the_venue(outcome: object, verdict: Verdict) -> None:
+    assert verdict_on_outcome(outcome)[0] is verdict
+
+
+@pytest.mark.parametrize(
+    ("failure", "verdict"),
+    [
+        (VenueFailure.TIMEOUT, Verdict.UNREACHED),
+        (VenueFailure.CONNECTION, Verdict.UNREACHED),
+        (VenueFailure.SERVER_ERROR, Verdict.FAILED),
+        (VenueFailure.MAINTENANCE, Verdict.FAILED),
+        (VenueFailure.RATE_LIMITED, Verdict.NOTHING),
+        (VenueFailure.UNKNOWN_SYMBOL, Verdict.ANSWERED),
+    ],
+)
+def test_what_an_error_says_of_the_venue(failure: VenueFailure, verdict: Verdict) -> None:
+    assert verdict_on_error(VenueError("kraken", failure))[0] is verdict
+
+
+# Windows ------------------------------------------------------------------------------------------
+
+
+def test_success_and_uptime_over_minutes_an_hour_and_a_day() -> None:
+    per_hour = 120
+    record = folded(
+        *(probe(n, ok=0, status=None) for n in range(10)),  # 5 min, a day ago but for an hour
+        *(probe(n) for n in range(22 * per_hour, 23 * per_hour)),
+        *(probe(23 * per_hour + n, ok=3) for n in range(10)),
+    )
+    now_ms = START_MS + 23 * per_hour * 30_000 + 9 * 30_000
+    told = {name: (w.calls, w.ok) for name, w in record.windows(now_ms).items()}
+
+    assert told["5m"] == (40, 30)
+    assert told["1h"] == (4 * 120, 4 * 110 + 30)
+    assert told["1d"] == (4 * 140, 4 * 120 + 30)
+    assert record.windows(now_ms)["1d"].uptime_pct == pytest.approx(100 * 130 / 140)
+    assert record.windows(now_ms + 86_400_000)["1d"].calls == 0
+
+
+def test_what_is_stored_of_a_venue_stays_small() -> None:
+    record = folded(*(probe(n, latency_ms=123.456) for n in range(3 * 24 * 120)))
+
+    assert (len(record.buckets), len(record.hours)) == (KEPT_MINUTES, KEPT_HOURS)
+    assert len(msgspec.json.encode(record)) < 12_000

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Coroutine, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine, Mapping
+from http import HTTPStatus
+from typing import Any, ClassVar, TypeVar
 
 import boto3
 from aws_lambda_powertools import Logger
 from botocore.config import Config
 
 from sor_core import __version__
+from sor_core.adapters.dynamo_counters import DynamoCounters
 from sor_core.adapters.dynamo_orders import DynamoOrderLedger
 from sor_core.adapters.dynamo_state import DynamoStateStore
+from sor_core.adapters.emf import EmfWriter
 from sor_core.adapters.http import make_client
 from sor_core.adapters.sqs_probes import SqsProbeQueue
 from sor_core.adapters.venues.registry import VENUES, market_data
+from sor_core.api import prometheus
 from sor_core.api.answers import no_route_problem, route_answer, status_answer
 from sor_core.api.execute import parse_order_id, parse_orders_query
 from sor_core.api.json import loads
@@ -34,10 +38,13 @@ from sor_core.api.schemas import parse_order
 from sor_core.clock import Clock, SystemClock
 from sor_core.domain.decision import NoRoute
 from sor_core.execution.record import OrderRecord
+from sor_core.metrics import Outcome
 from sor_core.observability import PowertoolsLog, make_logger
 from sor_core.ports import LedgerError, OrderLedger, StateError, StateStore, VenueMarketData
 from sor_core.services.gather import Gatherer
+from sor_core.services.metering import Meter, Recorder
 from sor_core.services.probe import ProbeService
+from sor_core.services.quality import measure_exchanges
 from sor_core.services.route import RouteService
 from sor_core.settings import Settings, SettingsError
 
@@ -61,6 +68,9 @@ class Runtime:
     One event loop and one HTTP client as long as the process lives, so that connections are kept.
     """
 
+    function: ClassVar[str]
+    """Its name in the metrics."""
+
     def __init__(self, env: Mapping[str, str]) -> None:
         self.settings = settings = read_settings(env)
         self.logger: Logger = make_logger(settings.log_level)
@@ -68,6 +78,12 @@ class Runtime:
         self.clock: Clock = SystemClock()
         self.dynamodb: Any = boto3.client("dynamodb", config=AWS_CONFIG)
         self.store: StateStore = DynamoStateStore(self.dynamodb, settings.state_table, self.clock)
+        self.metrics = Recorder()
+        self.counters = DynamoCounters(
+            self.dynamodb, settings.state_table, self.function, uuid.uuid4().int, self.clock
+        )
+        emf = EmfWriter(settings.metrics_namespace)
+        self._meter = Meter(self.metrics, self.counters, emf.write, self.function, self.clock, self.log)
         self._client = make_client()
         self.venues: dict[str, VenueMarketData] = {
             venue: market_data(
@@ -85,10 +101,37 @@ class Runtime:
         """Run to the end."""
         return self._runner.run(work)
 
+    def metered(self, handle: Callable[[Any, Any], _T]) -> Callable[[Any, Any], _T]:
+        """Have each invocation of a handler measured, and what it measured written at its end."""
+
+        def invoke(event: Any, context: Any) -> _T:
+            started, outcome = self._meter.begin(), Outcome.FAILED
+            try:
+                answer = handle(event, context)
+                outcome = _outcome(answer)
+            finally:
+                self.measure()
+                self.run(self._meter.end(started, outcome))
+            return answer
+
+        return invoke
+
+    def measure(self) -> None:
+        """Tell the metrics what is known at the end of an invocation."""
+
     def close(self) -> None:
         """Close connections and loop; Lambda never does, a program that embeds this should."""
         self.run(self._client.aclose())
         self._runner.close()
+
+
+def _outcome(answer: object) -> Outcome:
+    """What an answer says of its invocation: HTTP's status, messages that failed, or that there is one."""
+    told = answer if isinstance(answer, dict) else {}
+    status = told.get("statusCode", HTTPStatus.OK)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or told.get("batchItemFailures"):
+        return Outcome.FAILED
+    return Outcome.REFUSED if status >= HTTPStatus.BAD_REQUEST else Outcome.OK
 
 
 def read_settings(env: Mapping[str, str]) -> Settings:
@@ -105,10 +148,12 @@ def read_settings(env: Mapping[str, str]) -> Settings:
 class RouteRuntime(Runtime):
     """The route Lambda."""
 
+    function = "route"
+
     def __init__(self, env: Mapping[str, str]) -> None:
         super().__init__(env)
         parts = (self.store, self.clock, new_id, self.settings, self.log)
-        self._service = RouteService(Gatherer(self.venues, *parts), *parts)
+        self._service = RouteService(Gatherer(self.venues, *parts), *parts, self.metrics)
         self._ledger: OrderLedger = DynamoOrderLedger(
             self.dynamodb, self.settings.orders_table, self.clock, new_id
         )
@@ -131,6 +176,19 @@ class RouteRuntime(Runtime):
             problem = Problem(Kind.STATE_UNAVAILABLE, "try again in a moment", retry_after_s=5)
             raise ProblemError(problem) from error
         return status_answer(settings.venues, records, self.clock.now_ms(), settings.health_check_interval_s)
+
+    def metrics_page(self) -> str:
+        """Answer the metrics as Prometheus reads them; raises `ProblemError`."""
+        settings = self.settings
+        try:
+            totals = self.run(self.counters.totals())
+            records = self.run(self.store.load_health(settings.venues))
+        except StateError as error:
+            problem = Problem(Kind.STATE_UNAVAILABLE, "try again in a moment", retry_after_s=5)
+            raise ProblemError(problem) from error
+        return prometheus.page(
+            totals, settings.venues, records, self.clock.now_ms(), settings.health_check_interval_s
+        )
 
     def orders(self, caller: str, query: Mapping[str, str]) -> dict[str, Any]:
         """Answer a caller's orders, newest first; raises `ProblemError`."""
@@ -179,6 +237,8 @@ class RouteRuntime(Runtime):
 class ProbeRuntime(Runtime):
     """The health_probe Lambda."""
 
+    function = "probe"
+
     def __init__(self, env: Mapping[str, str]) -> None:
         super().__init__(env)
         queue = SqsProbeQueue(boto3.client("sqs", config=AWS_CONFIG), self.settings.probe_queue_url)
@@ -198,6 +258,7 @@ class ProbeRuntime(Runtime):
             return {"skipped": "measured less than half an interval ago"}
         if kind in {"probe", "scheduled_probe"}:
             records = self.run(self._service.probe())
+            measure_exchanges(self.metrics, records)
             settings = self.settings
             return status_answer(
                 settings.venues, records, self.clock.now_ms(), settings.health_check_interval_s

@@ -15,6 +15,7 @@ from sor_core.adapters.nonces import DynamoNonces
 from sor_core.adapters.pool import make_order_client
 from sor_core.adapters.secrets import SecretsManagerCredentials
 from sor_core.adapters.step_functions import StepFunctionsFailover
+from sor_core.adapters.venues.budget import VenueBudget
 from sor_core.adapters.venues.registry import budget, market_data
 from sor_core.adapters.venues.trading_registry import TradingParts, trading
 from sor_core.adapters.venues.venue_clock import VenueClock
@@ -44,6 +45,7 @@ from sor_core.bootstrap import AWS_CONFIG, Runtime, new_id
 from sor_core.domain.decision import NoRoute
 from sor_core.execution.record import OrderRecord
 from sor_core.execution.request import Refused
+from sor_core.metrics import RATE_LIMIT_BUDGET_USED_RATIO
 from sor_core.ports import LedgerError
 from sor_core.services.context import Context
 from sor_core.services.control import ControlService, ReviewError
@@ -51,8 +53,9 @@ from sor_core.services.desk import Counterparty, Desk
 from sor_core.services.drive import Driver
 from sor_core.services.execute import DryRun, ExecutionService
 from sor_core.services.failover import FailoverService
+from sor_core.services.follow import Follower
 from sor_core.services.gather import Gatherer
-from sor_core.services.reconciliation import ReconciliationService, Report
+from sor_core.services.reconciliation import ReconciliationService, document_of
 from sor_core.settings import SettingsError
 
 _Answer = tuple[dict[str, Any], int, dict[str, str]]
@@ -86,13 +89,15 @@ class _TradingRuntime(Runtime):
             DynamoNonces(dynamodb, settings.state_table, self.clock),
             new_id,
         )
-        context = Context(self.clock, asyncio.sleep, new_id, settings, self.log)
+        context = Context(self.clock, asyncio.sleep, new_id, settings, self.log, self.metrics)
+        self._budgets: dict[str, VenueBudget] = {}
         self.counterparties = {venue: self._counterparty(venue, parts) for venue in settings.venues}
         gatherer = Gatherer(self.venues, self.store, self.clock, new_id, settings, self.log)
         self.desk = Desk(self.counterparties, gatherer, self.ledger, self.store, context)
         driver = Driver(self.desk, self.ledger, context)
-        self.execution = ExecutionService(self.desk, driver, self.ledger, failover, context)
-        self.failover = FailoverService(self.execution, driver, self.ledger, self.store, failover, context)
+        self.follower = Follower(self.desk, driver, self.ledger, failover, context)
+        self.execution = ExecutionService(self.desk, driver, self.follower, self.ledger, context)
+        self.failover = FailoverService(self.desk, self.follower, driver, self.ledger, failover, context)
         self.context = context
 
     def _counterparty(self, venue: str, parts: TradingParts) -> Counterparty:
@@ -101,13 +106,18 @@ class _TradingRuntime(Runtime):
             "gateway_url": settings.exchange_gateway_url,
             "override": settings.venue_urls[venue],
         }
-        shared = budget(venue, self.clock)
+        shared = self._budgets[venue] = budget(venue, self.clock)
         time = VenueClock(self.clock)
         return Counterparty(
             trading(venue, parts, time, budget=shared, **addresses),
             market_data(venue, self._order_client, self.clock, budget=shared, **addresses),
             time,
         )
+
+    def measure(self) -> None:
+        """Tell how much of the venues' limits is used up."""
+        for venue, shared in self._budgets.items():
+            self.metrics.set(RATE_LIMIT_BUDGET_USED_RATIO, shared.used_ratio(), venue)
 
     def close(self) -> None:
         """Close connections and loop."""
@@ -118,9 +128,11 @@ class _TradingRuntime(Runtime):
 class ExecuteRuntime(_TradingRuntime):
     """The execute Lambda."""
 
+    function = "execute"
+
     def __init__(self, env: Mapping[str, str]) -> None:
         super().__init__(env)
-        self._control = ControlService(self.execution, self.desk, self.ledger, self.context)
+        self._control = ControlService(self.follower, self.desk, self.ledger, self.context)
         self._rules = ExecuteRules(
             self.settings.venues, self.settings.max_slippage_bps, self.settings.require_idempotency_key
         )
@@ -151,7 +163,7 @@ class ExecuteRuntime(_TradingRuntime):
         """Cancel what is still open of an order; raises `ProblemError`."""
         until_ms = self.clock.now_ms() + round(parse_wait(headers) * 1000)
         try:
-            record = self.run(self.execution.cancel(parse_order_id(order_id), caller, until_ms))
+            record = self.run(self.follower.cancel(parse_order_id(order_id), caller, until_ms))
         except LedgerError as error:
             raise self._unavailable(error) from error
         if record is None:
@@ -209,6 +221,8 @@ class ExecuteRuntime(_TradingRuntime):
 class TaskRuntime(_TradingRuntime):
     """The twin of execute that does the state machine's tasks and what is scheduled."""
 
+    function = "task"
+
     def __init__(self, env: Mapping[str, str]) -> None:
         super().__init__(env)
         venues = {venue: party.trading for venue, party in self.counterparties.items()}
@@ -223,12 +237,9 @@ class TaskRuntime(_TradingRuntime):
             case {"task": "sweep"}:
                 return dict(self.run(self.failover.sweep()))
             case {"task": "reconciliation"}:
-                return _report(self.run(self._reconciliation.reconcile()))
+                return document_of(self.run(self._reconciliation.reconcile()))
             case {"task": str(task), "order_id": str(order_id), "epoch": int(epoch)}:
-                try:
-                    return asdict(self.run(self.failover.task(task, order_id, epoch)))
-                except KeyError as error:
-                    raise ValueError(f"unknown task {task!r}") from error
+                return asdict(self.run(self.failover.task(task, order_id, epoch)))
             case _:
                 raise ValueError('expected a message {"task": ..., "order_id": ..., "epoch": ...}')
 
@@ -237,20 +248,3 @@ def _order(record: OrderRecord) -> _Answer:
     status = order_status_code(record)
     headers = {"Location": f"/api/orders/{record.order_id}"}
     return order_answer(record), status, headers
-
-
-def _report(report: Report) -> dict[str, Any]:
-    return {
-        "since_ms": report.since_ms,
-        "until_ms": report.until_ms,
-        "orders": report.orders,
-        "attempts": report.attempts,
-        "foreign_orders": report.foreign_orders,
-        "agrees": report.agrees,
-        "findings": [asdict(finding) for finding in report.findings],
-        "traded": {v: {a: str(n) for a, n in each.items()} for v, each in report.traded.items()},
-        "balances": {
-            venue: {asset: {"free": str(b.free), "held": str(b.held)} for asset, b in each.items()}
-            for venue, each in report.balances.items()
-        },
-    }

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from aws_lambda_powertools import Logger
 
 SERVICE = "sor"
+_LIBRARIES = ("boto3", "botocore", "httpcore", "httpx", "urllib3")
 _CALLER = 3
 """Frames up to who said it, for the line's `location`."""
 
@@ -45,7 +46,26 @@ def _named(fields: Mapping[str, object]) -> dict[str, Any]:
 
 
 def make_logger(level: str) -> Logger:
-    """Make the process's logger; DEBUG also shows what libraries say of their requests."""
+    """Make the process's logger.
+
+    At DEBUG every request to a venue is a line, too: method, address, status. What libraries say of
+    their own accord is kept to warnings at every level, for in it stand whole requests with their
+    signatures (httpx: the query; botocore: headers and bodies, secrets among them).
+    """
+    logger = Logger(service=SERVICE, level=level, use_rfc3339=True, utc=True)
+    for name in _LIBRARIES:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    requests = logging.getLogger("httpx")
+    requests.filters = [_without_query]
     if level == "DEBUG":
-        logging.getLogger("httpx").setLevel(logging.INFO)
-    return Logger(service=SERVICE, level=level, use_rfc3339=True, utc=True)
+        requests.setLevel(logging.INFO)
+        requests.handlers = [logger.registered_handler]
+    requests.propagate = level != "DEBUG"
+    return logger
+
+
+def _without_query(record: logging.LogRecord) -> bool:
+    """Cut the query off an address: a venue may be told there who signs, and with what."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(a if isinstance(a, int) else str(a).partition("?")[0] for a in record.args)
+    return True

@@ -352,11 +352,11 @@ class OrderLedger(Protocol):
     async def accept(
         self,
         record: OrderRecord,
-        key: IdempotencyKey | None,
+        keys: Sequence[IdempotencyKey],
         ceilings: Mapping[Counter, Ceiling],
         receipt: bytes | None,
     ) -> AcceptOutcome:
-        """Write a new order, its key, its claims and its receipt; `KeyTaken` where the key has an order."""
+        """Write a new order, its keys, its claims and its receipt; `KeyTaken` where a key has an order."""
         ...
 
     async def find(self, caller: str, key: str) -> KeyTaken | None:
@@ -398,6 +398,14 @@ class OrderLedger(Protocol):
 
     async def orders_since(self, since_ms: int) -> Sequence[OrderRecord]:
         """All orders created since a moment, whoever's, oldest first."""
+        ...
+
+    async def keep_report(self, day: str, body: bytes) -> None:
+        """Keep the report of a day's reconciliation, in place of an earlier one of that day."""
+        ...
+
+    async def report(self, day: str) -> bytes | None:
+        """Read the report of a day's reconciliation, as ``2026-11-22``."""
         ...
 
     async def switch(self) -> Switch:

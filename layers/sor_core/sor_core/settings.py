@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from sor_core.domain.instrument import Symbol
 from sor_core.domain.market import Policy, Weights
 from sor_core.execution.risk import Limits
+from sor_core.health.breaker import BreakerPolicy
 
 _DECIMAL = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,12})?", re.ASCII)
 _VENUE = re.compile(r"[a-z][a-z0-9_]{1,30}", re.ASCII)
@@ -37,6 +38,7 @@ class Settings:
 
     cache_ttl_ms: int
     health_check_interval_s: int
+    breaker: BreakerPolicy
     max_slippage_bps: Decimal
     policy: Policy
     exchange_gateway_url: str
@@ -57,6 +59,7 @@ class Settings:
     orders_table: str
     failover_machine_arn: str
     secrets_prefix: str
+    metrics_namespace: str
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
@@ -79,6 +82,7 @@ class Settings:
         return cls(
             cache_ttl_ms=int(read.number("SOR_CACHE_TTL_SECONDS", "5", 0, 3600) * 1000),
             health_check_interval_s=read.whole("SOR_HEALTH_CHECK_INTERVAL", "30", 10, 300),
+            breaker=read.breaker(),
             max_slippage_bps=read.number("SOR_MAX_SLIPPAGE_BPS", "100", "0.01", 5000),
             policy=policy,
             exchange_gateway_url=read.url("EXCHANGE_GATEWAY_URL"),
@@ -99,6 +103,7 @@ class Settings:
             orders_table=env.get("SOR_ORDERS_TABLE", ""),
             failover_machine_arn=env.get("SOR_FAILOVER_MACHINE", ""),
             secrets_prefix=env.get("SOR_SECRETS_PREFIX", ""),
+            metrics_namespace=env.get("SOR_METRICS_NAMESPACE", ""),
         )
 
 
@@ -197,6 +202,13 @@ class _Reader:
         if any(value <= 0 for value in pairs.values()):
             raise self._fail(name, expected, text)
         return pairs
+
+    def breaker(self) -> BreakerPolicy:
+        return BreakerPolicy(
+            failures=self.whole("SOR_BREAKER_FAILURES", "3", 1, 100),
+            open_ms=self.whole("SOR_BREAKER_OPEN_SECONDS", "30", 1, 3600) * 1000,
+            good_probes=self.whole("SOR_BREAKER_GOOD_PROBES", "2", 1, 100),
+        )
 
     def limits(self) -> Limits:
         symbols = None

@@ -88,38 +88,41 @@ class DynamoOrderLedger:
     async def accept(
         self,
         record: OrderRecord,
-        key: IdempotencyKey | None,
+        keys: Sequence[IdempotencyKey],
         ceilings: Mapping[Counter, Ceiling],
         receipt: bytes | None,
     ) -> AcceptOutcome:
         written = replace(record, version=1, write_id=self._new_id())
         actions = [self._table.put(items.order_item(written), "attribute_not_exists(pk)")]
-        if key is not None:
-            named = items.key_item(key, written.order_id)
-            actions.append(self._table.put(named, "attribute_not_exists(pk)"))
+        named = [items.key_item(key, written.order_id) for key in keys]
+        actions += [self._table.put(item, "attribute_not_exists(pk)") for item in named]
         if receipt is not None:
             actions.append(self._table.put(items.receipt_item(written.order_id, receipt)))
         shared, by_place = self._shared(None, written, ceilings, first=len(actions))
         try:
             refused = await self._table.write([*actions, *shared], written.write_id)
         except LedgerError:
-            if (settled := await self._accepted(written, key)) is not None:
+            if (settled := await self._accepted(written, keys)) is not None:
                 return settled
             raise
         if refused is None:
             return Saved(written)
-        if (settled := await self._accepted(written, key)) is not None:
+        if (settled := await self._accepted(written, keys)) is not None:
             return settled
         if refused.may_follow:
             # Nobody may be told that it was refused while it can still come to be.
             raise LedgerError("refused, but an earlier copy of it may arrive")
         return _refusal(by_place, refused)
 
-    async def _accepted(self, written: OrderRecord, key: IdempotencyKey | None) -> Saved | KeyTaken | None:
-        """Whether the order, or another under its key, is there; the key's word goes before all else."""
-        taken = None if key is None else await self.find(key.caller, key.key)
-        if taken is not None and taken.order_id != written.order_id:
-            return taken
+    async def _accepted(
+        self, written: OrderRecord, keys: Sequence[IdempotencyKey]
+    ) -> Saved | KeyTaken | None:
+        """Whether the order, or another under a key of its, is there; the keys' word goes before all else."""
+        taken = None
+        for key in keys:
+            taken = await self.find(key.caller, key.key)
+            if taken is not None and taken.order_id != written.order_id:
+                return taken
         stored = await self.load(written.order_id)
         if stored is None:
             return None
@@ -211,12 +214,19 @@ class DynamoOrderLedger:
         item = await self._table.get(items.order_key(order_id, "receipt"))
         return None if item is None else items.unpacked(item)
 
+    async def keep_report(self, day: str, body: bytes) -> None:
+        await self._table.write([self._table.put(items.report_item(day, body))], self._new_id())
+
+    async def report(self, day: str) -> bytes | None:
+        item = await self._table.get(items.report_key(day))
+        return None if item is None else items.unpacked(item)
+
     async def switch(self) -> Switch:
         return items.switch_of(await self._table.get(items.SWITCH_KEY))
 
     async def tallies(self, counters: Sequence[Counter]) -> Mapping[Counter, Tally]:
         wanted = {items.counter_name(counter): counter for counter in counters}
-        found = dict.fromkeys(counters, Tally(Decimal(0), 0))
+        found = dict.fromkeys(counters, Tally(Decimal(0), Decimal(0)))
         for item in await self._table.get_all([items.table_key(*key) for key in wanted]):
             found[wanted[item["pk"]["S"], item["sk"]["S"]]] = items.tally_of(item)
         return found

@@ -6,7 +6,8 @@
     order#<id>              -         body, version, write_id; caller, created, day; open, due_at_ms
     order#<id>              receipt   body
     key#<sha256>            -         order_id, body_hash
-    counter#<kind>#<scope>  <asset>   amount_e18, releases
+    counter#<kind>#<scope>  <asset>   amount_e18, added_e18
+    report#<day>            -         body
     switch                  -         mode, reason, set_by, since_ms, write_id
 
     index       keys                 of
@@ -131,7 +132,7 @@ def order_item(record: OrderRecord) -> dict[str, Mapping[str, Any]]:
         "created": text(created_value(record.created_at_ms, record.order_id)),
         "day": text(utc_day(record.created_at_ms)),
     }
-    if record.ending is None:
+    if record.is_open:
         item |= {"open": text("1"), "due_at_ms": number(record.due_at_ms)}
     return item
 
@@ -191,6 +192,16 @@ def receipt_item(order_id: str, receipt: bytes) -> Item:
     return {**order_key(order_id, "receipt"), "body": packed(receipt)}
 
 
+def report_key(day: str) -> Item:
+    """Where the report of a day's reconciliation is."""
+    return table_key(f"report#{day}", "-")
+
+
+def report_item(day: str, report: bytes) -> Item:
+    """Write the report of a day's reconciliation."""
+    return {**report_key(day), "body": packed(report)}
+
+
 def key_item(key: IdempotencyKey, order_id: str) -> Item:
     """Write which order a key has."""
     named = idempotency_key(key.caller, key.key)
@@ -220,20 +231,19 @@ def counter_update(table: str, counter: Counter, change: Decimal, ceiling: Ceili
     names, values = {"#amount": "amount_e18"}, {":change": number(change_e18)}
     update = "ADD #amount :change"
     conditions: list[str] = []
-    if change_e18 < 0:
-        names["#releases"], values[":one"] = "releases", number(1)
-        update += ", #releases :one"
-    elif ceiling is not None:
-        room = max(_e18_below(ceiling.most) - change_e18, -1)
+    if change_e18 > 0:
+        names["#added"] = "added_e18"
+        update += ", #added :change"
+    if change_e18 > 0 and ceiling is not None:
+        # What was given back since it was read is not there yet in a balance read before.
+        seen_e18 = 0 if ceiling.given_back is None else _e18(ceiling.given_back)
+        held = "#amount" if ceiling.given_back is None else "#added"
+        room = max(_e18_below(ceiling.most) + seen_e18 - change_e18, -1)
         values[":room"] = number(room)
         # A counter that is not there stands at zero; none stands below.
         conditions.append(
-            "(attribute_not_exists(#amount) OR #amount <= :room)" if room >= 0 else "#amount <= :room"
+            f"(attribute_not_exists({held}) OR {held} <= :room)" if room >= 0 else f"{held} <= :room"
         )
-        if ceiling.releases is not None:
-            names["#releases"], values[":seen"] = "releases", number(ceiling.releases)
-            unused = "attribute_not_exists(#releases) OR " if ceiling.releases == 0 else ""
-            conditions.append(f"({unused}#releases = :seen)")
     request: dict[str, Any] = {
         "TableName": table,
         "Key": table_key(*counter_name(counter)),
@@ -251,7 +261,8 @@ def tally_of(item: Item) -> Tally:
     try:
         with exact():
             amount = Decimal(item["amount_e18"]["N"]) / _E18
-        return Tally(amount, int(item.get("releases", number(0))["N"]))
+            added = Decimal(item["added_e18"]["N"]) / _E18
+            return Tally(amount, added - amount)
     except (KeyError, ValueError, ArithmeticError) as error:
         raise LedgerError("a counter cannot be read") from error
 

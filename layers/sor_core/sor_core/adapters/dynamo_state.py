@@ -27,7 +27,8 @@ FORGET_BOOK_AFTER_MS = 600_000
 
 _T = TypeVar("_T")
 _Item = Mapping[str, Mapping[str, Any]]
-_LARGEST_BOOK = 8 << 20
+_LARGEST = 8 << 20
+"""Bytes that an item may decompress to, so that a damaged one cannot fill the memory."""
 
 
 class _StoredBook(msgspec.Struct, array_like=True):
@@ -93,7 +94,7 @@ class DynamoStateStore:
     async def save_health(self, record: HealthRecord) -> bool:
         return await self._put(
             ("health", record.venue),
-            {"body": {"B": _encode(record)}, "version": {"N": str(record.version)}},
+            {"body": {"B": zlib.compress(_encode(record), 1)}, "version": {"N": str(record.version)}},
             condition="attribute_not_exists(pk) OR version < :v",
             values={":v": {"N": str(record.version)}},
         )
@@ -227,12 +228,7 @@ def _pairs(levels: Sequence[RawLevel]) -> list[list[str]]:
 def _book(symbol: Symbol, venue: str, item: _Item | None) -> Book | None:
     if item is None:
         return None
-    try:
-        # Bounded, so that a damaged item cannot fill the memory.
-        body = zlib.decompressobj().decompress(item["body"]["B"], _LARGEST_BOOK)
-    except zlib.error:
-        return None
-    stored = _decoded(_BOOK, body)
+    stored = _decoded(_BOOK, _decompressed(item["body"]["B"]))
     if stored is None:
         return None
     return Book(
@@ -255,7 +251,18 @@ def _instrument(item: _Item | None) -> Instrument | NotListed | None:
 
 
 def _health(item: _Item | None) -> HealthRecord | None:
-    return None if item is None else _decoded(_HEALTH, item["body"]["B"])
+    if item is None:
+        return None
+    body = item["body"]["B"]
+    # Items were once written plain.
+    return _decoded(_HEALTH, body if body.startswith(b"{") else _decompressed(body))
+
+
+def _decompressed(body: bytes) -> bytes:
+    try:
+        return zlib.decompressobj().decompress(body, _LARGEST)
+    except zlib.error:
+        return b""  # decodes to nothing
 
 
 def _decoded(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T | None:

@@ -12,7 +12,9 @@ from sor_core.domain.decision import Alternative, BookLevel, Decision, Leg, NoRo
 from sor_core.domain.market import Exclusion
 from sor_core.domain.money import round_significant
 from sor_core.domain.order import Order
-from sor_core.health.measure import HealthRecord
+from sor_core.health.breaker import Breaker
+from sor_core.health.measure import HealthRecord, SymbolDepth
+from sor_core.health.windows import Window
 from sor_core.routing.score import aged
 from sor_core.services.route import Routed
 
@@ -107,9 +109,10 @@ def _status(record: HealthRecord | None, now_ms: int, interval_s: int) -> dict[s
                 "consecutive_failures",
                 "system_status",
                 "clock_offset_ms",
+                "round_trip_ms",
                 "age_s",
             )
-        ) | {"failure": "", "stale": True}
+        ) | {"failure": "", "stale": True, "windows": {}, "depth": {}, "breakers": {}}
     metrics = record.metrics
     age_ms = max(0, now_ms - record.measured_at_ms)
     return {
@@ -122,10 +125,38 @@ def _status(record: HealthRecord | None, now_ms: int, interval_s: int) -> dict[s
         "consecutive_failures": metrics.consecutive_failures,
         "system_status": record.status,
         "clock_offset_ms": None if record.clock_offset_ms is None else round(record.clock_offset_ms, 1),
+        "round_trip_ms": record.round_trip_ms,
         "age_s": round(age_ms / 1000, 1),
         "failure": record.failure,
         "stale": age_ms > 3 * interval_s * 1000,
+        "windows": {name: _window(window) for name, window in record.windows(now_ms).items()},
+        "depth": {d.symbol: _depth(d) for d in record.depths},
+        "breakers": {
+            "market_data": _breaker(record.market_data.at(now_ms)),
+            "trading": _breaker(record.trading.at(now_ms)),
+        },
     }
+
+
+def _window(window: Window) -> dict[str, Any]:
+    return {
+        "calls": window.calls,
+        "success_rate": _score(window.success_rate) if window.calls else None,
+        "uptime_pct": round(window.uptime_pct, 2) if window.looks else None,
+    }
+
+
+def _depth(depth: SymbolDepth) -> dict[str, Any]:
+    return {
+        "bid_10_bps": depth.bid_10_bps,
+        "ask_10_bps": depth.ask_10_bps,
+        "bid_50_bps": depth.bid_50_bps,
+        "ask_50_bps": depth.ask_50_bps,
+    }
+
+
+def _breaker(breaker: Breaker) -> dict[str, Any]:
+    return {"state": breaker.state, "since": breaker.since_ms or None, "why": breaker.why}
 
 
 def _leg(leg: Leg) -> dict[str, Any]:

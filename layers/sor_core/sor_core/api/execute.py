@@ -144,8 +144,10 @@ def parse_execute(
     errors = order_errors(body, venues=rules.venues, max_slippage_bps=rules.max_slippage_bps)
     if errors := [*errors, *_resting_errors(body)]:
         raise invalid(errors)
-    key = _key(headers) or body.client_order_id
-    if key is None and rules.require_key:
+    # Both make it one order: an HTTP layer that makes a new key for a retry of its own does no harm.
+    named = (("key", _key(headers)), ("client_order_id", body.client_order_id))
+    keys = tuple(f"{kind}:{value}" for kind, value in named if value is not None)
+    if not keys and rules.require_key:
         expected = f"a header {_KEY_HEADER}, or client_order_id in the body"
         raise ProblemError(Problem(Kind.KEY_REQUIRED, f"expected {expected}"))
     return ExecuteRequest(
@@ -153,7 +155,7 @@ def parse_execute(
         time_in_force=TimeInForce(body.time_in_force),
         caller=caller,
         client_order_id=body.client_order_id or "",
-        key=key,
+        keys=keys,
         body_hash=_body_hash(body),
         dry_run=body.dry_run,
         wait_s=parse_wait(headers),

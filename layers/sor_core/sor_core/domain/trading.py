@@ -74,7 +74,9 @@ class RejectReason(StrEnum):
     UNKNOWN_SYMBOL = "unknown_symbol"
     INVALID_REQUEST = "invalid_request"
     NOT_SENT = "not_sent"
-    """No byte of it left this machine."""
+    """No byte of it left this machine: the venue could not be reached."""
+    HELD_BACK = "held_back"
+    """No byte of it left this machine, for a reason of our own: too late, over our own budget, no key."""
     OTHER = "other"
     """Refused for a reason that the venue does not say, or that none of the others names."""
 
@@ -98,6 +100,7 @@ _DECIDED_BY_THE_ORDER = frozenset(
         RejectReason.UNKNOWN_SYMBOL,
         RejectReason.INVALID_REQUEST,
         RejectReason.NOT_SENT,
+        RejectReason.HELD_BACK,
     }
 )
 

@@ -36,8 +36,8 @@ class Tally:
     """How a counter stands."""
 
     amount: Decimal
-    releases: int
-    """How often something was given back: an unchanged count shows that a balance read since is current."""
+    given_back: Decimal
+    """The sum of all that was ever given back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,9 @@ class Ceiling:
     """What a counter must not pass by what is added."""
 
     most: Decimal
-    releases: int | None = None
-    """The count that must still stand, or nothing is written; None where it does not matter."""
+    given_back: Decimal | None = None
+    """As the counter told before `most` was read: what is given back after that counts as claimed still,
+    for it may not be in `most` yet. None where `most` does not depend on what is given back."""
 
 
 def claims(record: OrderRecord) -> Mapping[Counter, Decimal]:

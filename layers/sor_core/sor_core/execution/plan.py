@@ -78,6 +78,11 @@ def resting_terms(
     now_ms: int,
 ) -> Terms:
     """The terms of a limit order of which nothing can be filled at once."""
+    base = leg.size
+    if order.amount is not None:
+        with exact():
+            dust = (order.amount - leg.size) * BPS <= order.amount * DUST_BPS
+        base = leg.size if dust else order.amount
     return Terms(
         order=order,
         time_in_force=TimeInForce.GTC,
@@ -86,7 +91,7 @@ def resting_terms(
         reason="rests",
         arrival_mid=arrival_mid,
         price_cap=cap,
-        base=leg.size if order.amount is None else order.amount,
+        base=base,
         budget=None,
         expected_price=None,
         expected_savings_bps=None,

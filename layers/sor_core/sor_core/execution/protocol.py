@@ -61,6 +61,7 @@ from sor_core.execution.record import (
     OrderRecord,
     OrderStatus,
     Plan,
+    TimeInForce,
     cost_bound,
 )
 
@@ -72,8 +73,11 @@ FIRST_ASK_MS = 250
 RESTING_ASK_MS = 30_000
 """How often the venue is asked about an order that rests."""
 MOST_REPLAYS = 2
+RESTING_ROUNDS = 3
+"""How often the rest of a limit order is put into a book beyond its rounds to fill at once."""
 CANCEL_AGAIN_MS = 2000
 """How long after a cancel the next one is sent, where the order still shows as open."""
+REVIEW_DUE_MS = 86_400_000
 MOST_EVENTS = 200
 
 
@@ -158,6 +162,8 @@ class Choose:
     budget: Decimal | None
     """Quote asset to spend at most, fees included; None where only `base` binds."""
     avoid: tuple[str, ...]
+    rest_only: bool = False
+    """Whether only a place to rest is looked for: the time to fill at once is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,11 +229,13 @@ def _about(record: OrderRecord, attempts: Sequence[Attempt], now_ms: int, *, sto
     if stopping and (numbers := _to_cancel(attempts, now_ms)):
         return CancelAtVenue(numbers)
     for attempt in attempts:
-        if may_replay(record, attempt) and _ask_at(attempt) <= now_ms:
+        # A repetition may be what makes the order: it is a new one as far as the switch is concerned.
+        if not stopping and may_replay(record, attempt) and _ask_at(attempt) <= now_ms:
             return Replay(attempt.number)
     if due := tuple(a.number for a in attempts if _ask_at(a) <= now_ms):
         return Ask(due)
-    return Wait(min(_ask_at(a) for a in attempts))
+    cancels = [a.cancelled_at_ms + CANCEL_AGAIN_MS for a in attempts if stopping and a.rests]
+    return Wait(min([*(_ask_at(a) for a in attempts), *(at for at in cancels if at > now_ms)]))
 
 
 def _continue(record: OrderRecord, now_ms: int) -> Step | None:
@@ -235,13 +243,18 @@ def _continue(record: OrderRecord, now_ms: int) -> Step | None:
     base, budget = left(record)
     if base <= 0 or (budget is not None and budget <= 0) or record.exhausted:
         return None
-    if record.rounds >= record.terms.most_rounds or now_ms >= record.terms.give_up_at_ms:
+    over = record.rounds >= record.terms.most_rounds or now_ms >= record.terms.give_up_at_ms
+    may_rest = (
+        record.terms.time_in_force is TimeInForce.GTC
+        and record.rounds < record.terms.most_rounds + RESTING_ROUNDS
+    )
+    if over and not may_rest:
         return None
     if record.plan is not None and now_ms - record.plan.made_at_ms <= PLAN_LIFE_MS:
         return Intend(record.plan)
     if now_ms < record.choose_at_ms:
         return Wait(record.choose_at_ms)
-    return Choose(base, budget, record.avoid)
+    return Choose(base, budget, record.avoid, rest_only=over)
 
 
 def _finish(record: OrderRecord, *, stopping: bool) -> Finish:
@@ -253,7 +266,7 @@ def _finish(record: OrderRecord, *, stopping: bool) -> Finish:
     why = record.exhausted or "no more rounds"
     if filled:
         return Finish(OrderStatus.PARTIALLY_FILLED, why)
-    refused = [a for a in record.attempts if a.refusal is not None]
+    refused = [a for a in record.attempts if a.refusal and a.refusal.reason is not RejectReason.HELD_BACK]
     if refused and refused[-1].refusal is not None:
         return Finish(OrderStatus.REJECTED, f"{refused[-1].venue}: {refused[-1].refusal.reason}")
     return Finish(OrderStatus.EXPIRED, why)
@@ -304,7 +317,9 @@ def _ask_at(attempt: Attempt) -> int:
     fence_at_ms = attempt.intended_at_ms + fence_at(attempt) - attempt.request.window.opens_at_ms
     if attempt.asked_at_ms < fence_at_ms:
         return min(again, fence_at_ms + 100)
-    return attempt.asked_at_ms + attempt.fence.visible_ms + 100
+    # Ever more rarely: who asks faster than a venue lets us never gets an answer.
+    waited_ms = (attempt.asked_at_ms - attempt.intended_at_ms) // 4
+    return attempt.asked_at_ms + max(attempt.fence.visible_ms + 100, min(waited_ms, RESTING_ASK_MS))
 
 
 def _to_cancel(attempts: Sequence[Attempt], now_ms: int) -> tuple[int, ...]:
@@ -367,7 +382,7 @@ def _hopeless(record: OrderRecord, attempts: Sequence[Attempt], now_ms: int) -> 
     for attempt in attempts:
         if attempt.is_resting:
             continue
-        if now_ms - attempt.intended_at_ms > record.terms.review_after_ms:
+        if now_ms - max(attempt.intended_at_ms, attempt.clear_at_ms) > record.terms.review_after_ms:
             return f"{attempt.venue} gave no clear word on attempt {attempt.number} in time"
         enough = replace(attempt, fence=replace(attempt.fence, absence_proves=True))
         if proven_never(enough, strict=False) and not proven_never(attempt, strict=record.terms.strict):
@@ -477,14 +492,16 @@ def _refused(record: OrderRecord, attempt: Attempt, refusal: Rejected, now_ms: i
     detail = f"{refusal.reason} {refusal.code} {refusal.detail}".strip()
     if attempt.is_settled or attempt.order is not None:
         return record  # it exists, whatever was said of a copy
-    avoiding = replace(record, avoid=_with(record.avoid, attempt.venue))
     first_word = attempt.state is AttemptState.INTENDED
-    # NOT_SENT speaks of this one send: after an earlier one it proves nothing.
-    if is_definite(refusal) and (first_word or refusal.reason is not RejectReason.NOT_SENT):
+    avoiding = replace(record, avoid=_with(record.avoid, attempt.venue))
+    if refusal.reason is RejectReason.HELD_BACK:
+        avoiding = record  # no fault of the venue's
+    # It is said of this one copy: an earlier one may have been taken, or be still on its way.
+    if is_definite(refusal) and first_word:
         done = replace(attempt, state=AttemptState.NEVER, refusal=refusal, detail=detail)
         return _update(avoiding, done, now_ms, "refused", detail)
     # What is said of a later copy is no word on the first, which may still be on its way.
-    says_no = first_word and refusal.reason not in {RejectReason.NOT_SENT, RejectReason.DUPLICATE_ID}
+    says_no = first_word and refusal.reason is not RejectReason.DUPLICATE_ID
     told = refusal if says_no else None
     unclear = replace(_unknown(attempt, detail), refusal=told or attempt.refusal)
     return _update(avoiding, unclear, now_ms, "refusal_unconfirmed", detail)
@@ -553,8 +570,12 @@ def _found(record: OrderRecord, attempt: Attempt, order: VenueOrder, now_ms: int
     order = _newer(attempt.order, order)
     ended = order.state.is_final and (order.fills_complete or not order.filled_size)
     state = AttemptState.ENDED if ended else AttemptState.LIVE
-    found = replace(attempt, state=state, order=order, refusal=None, detail="")
-    if found == replace(attempt, refusal=None, detail=""):
+    found = replace(
+        attempt, state=state, order=order, refusal=None, detail="", told_at_ms=attempt.told_at_ms or now_ms
+    )
+    if found.is_resting:
+        found = replace(found, clear_at_ms=now_ms)
+    if (found.state, found.order) == (attempt.state, attempt.order):
         return _keep(record, found)
     if ended and order.state is OrderState.REJECTED and not order.filled_size:
         record = replace(record, avoid=_with(record.avoid, attempt.venue))
@@ -606,6 +627,7 @@ def finished(record: OrderRecord, step: Finish | Review, now_ms: int) -> OrderRe
         raise ProtocolError("something may still fill")
     ending = Ending(status, step.why, now_ms)
     event = Event(now_ms, record.epoch, str(status), None, step.why)
+    record = replace(record, due_at_ms=now_ms + REVIEW_DUE_MS)
     return _noted(replace(record, ending=ending, plan=None), event)
 
 

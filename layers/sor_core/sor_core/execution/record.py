@@ -139,6 +139,10 @@ class Attempt:
     """When the venue was last asked about it; 0 asks at once."""
     cancelled_at_ms: int = 0
     """When the venue was last told to cancel it."""
+    clear_at_ms: int = 0
+    """When it was last seen to rest: until then nothing about it was unclear."""
+    told_at_ms: int = 0
+    """When the venue first told of it."""
 
     @property
     def venue(self) -> str:
@@ -367,6 +371,11 @@ class OrderRecord:
         """Filled and may still fill: what must never pass `Terms.base`."""
         with exact():
             return self.filled + self.may_fill
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything of it may still be going on: also a rest that may wait unseen under review."""
+        return self.ending is None or any(a.rests and not a.is_settled for a in self.attempts)
 
     def attempt(self, number: int) -> Attempt:
         """The attempt of that number; raises `KeyError`."""

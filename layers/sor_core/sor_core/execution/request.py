@@ -22,8 +22,9 @@ class ExecuteRequest:
     """Who asks, as the gateway authenticated them."""
     client_order_id: str
     """The caller's own name of the order; empty where none was given."""
-    key: str | None
-    """The `Idempotency-Key`, else the client order id; None where neither was given."""
+    keys: tuple[str, ...]
+    """What makes it one order however often it is asked for: the `Idempotency-Key` and the client order
+    id, each marked as what it is; empty where neither was given."""
     body_hash: str
     """SHA-256 in hex of what was asked, in canonical form."""
     dry_run: bool

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sor_core.clock import Clock
+from sor_core.metrics import Metrics, NoMetrics
 from sor_core.observability import Log
 from sor_core.settings import Settings
 
@@ -21,3 +22,4 @@ class Context:
     """Gives random texts of 32 hex digits, each once."""
     settings: Settings
     log: Log
+    metrics: Metrics = field(default_factory=NoMetrics)

@@ -9,15 +9,17 @@ from sor_core.domain.errors import VenueError
 from sor_core.domain.trading import VenueOrder
 from sor_core.execution import protocol
 from sor_core.execution.record import Attempt, OrderRecord, OrderStatus
+from sor_core.metrics import ORDERS_REVIEWED
 from sor_core.ports import Conflict, LedgerError, OrderLedger, Saved, Switch
 from sor_core.services.context import Context
 from sor_core.services.desk import Desk
-from sor_core.services.execute import ExecutionService
+from sor_core.services.follow import Follower
+from sor_core.services.quality import measure_end
 
 CANCEL_WITHIN_MS = 15_000
 """How long setting the switch waits for what rests to be cancelled; the sweep goes on after it."""
 _AT_ONCE = 8
-_MOST = 500
+_MOST = 5000
 _FAR_MS = 10 * 365 * 86_400_000
 
 
@@ -39,14 +41,13 @@ class Evidence:
 class ControlService:
     """The operator's hands."""
 
-    def __init__(
-        self, execution: ExecutionService, desk: Desk, ledger: OrderLedger, context: Context
-    ) -> None:
-        self._execution = execution
+    def __init__(self, follower: Follower, desk: Desk, ledger: OrderLedger, context: Context) -> None:
+        self._follower = follower
         self._desk = desk
         self._ledger = ledger
         self._clock = context.clock
         self._log = context.log
+        self._metrics = context.metrics
 
     async def set_switch(self, mode: protocol.TradingMode, reason: str, by: str) -> tuple[Switch, int]:
         """Set the switch, then cancel what rests and is not admitted any more.
@@ -67,19 +68,35 @@ class ControlService:
         return switch, still_open
 
     async def _end_all(self, mode: protocol.TradingMode) -> int:
+        """Have all orders end that the switch does not admit; say how many are still open after a while."""
         until_ms = self._clock.now_ms() + CANCEL_WITHIN_MS
         ids = await self._ledger.due(self._clock.now_ms() + _FAR_MS, limit=_MOST)
         gate = asyncio.Semaphore(_AT_ONCE)
 
-        async def end(order_id: str) -> bool:
-            async with gate:
+        async def end(order_id: str) -> OrderRecord | None:
+            async with gate:  # nobody waits here: what rests further down the list is cancelled soon
                 record = await self._ledger.load(order_id)
-                if record is None or record.ending is not None or mode.admits(record.side):
-                    return False
-                ended = await self._execution.cancel(order_id, None, until_ms)
-                return ended is not None and ended.ending is None
+                if record is None or not record.is_open or mode.admits(record.side):
+                    return None
+                return await self._follower.cancel(order_id, None, self._clock.now_ms())
 
-        return sum(await asyncio.gather(*(end(order_id) for order_id in ids)))
+        results = await asyncio.gather(*(end(order_id) for order_id in ids), return_exceptions=True)
+        left: list[OrderRecord | str] = []
+        for order_id, result in zip(ids, results, strict=True):
+            if isinstance(result, OrderRecord):
+                left.append(result)
+            elif isinstance(result, Exception):
+                self._log.warning("order not cancelled", order_id=order_id, error=repr(result))
+                left.append(order_id)
+            elif result is not None:
+                raise result
+        return sum(await asyncio.gather(*(self._is_open(each, until_ms) for each in left)))
+
+    async def _is_open(self, order: OrderRecord | str, until_ms: int) -> bool:
+        if isinstance(order, str):
+            return True
+        ended = await self._follower.await_end(order, until_ms) if order.ending is None else order
+        return ended.is_open
 
     async def evidence(self, order_id: str) -> tuple[OrderRecord, tuple[Evidence, ...]] | None:
         """What the venues say now of every attempt, beside the ledger; None where there is no such order.
@@ -126,6 +143,9 @@ class ControlService:
             raise ReviewError(str(error)) from error
         saved = await self._ledger.save(record, after)
         if isinstance(saved, Saved):
+            if after.status is not OrderStatus.NEEDS_REVIEW:
+                self._metrics.count(ORDERS_REVIEWED)
+                measure_end(self._metrics, after)
             self._log.warning("reviewed", order_id=order_id, attempt=number, by=by, status=after.status)
             return saved.record
         if isinstance(saved, Conflict):

@@ -15,15 +15,20 @@ from typing import TypeVar
 from sor_core.domain.decision import Decision, NoRoute, NoRouteReason
 from sor_core.execution import protocol
 from sor_core.execution.dues import Ceiling, Counter, changes
-from sor_core.execution.plan import legs_of, rest_of, resting_leg
-from sor_core.execution.protocol import Me, Step, TradingMode
-from sor_core.execution.record import AttemptState, OrderRecord, OrderStatus, Plan, TimeInForce
+from sor_core.execution.plan import legs_of, rest_of
+from sor_core.execution.protocol import Intention, Me, Step, TradingMode
+from sor_core.execution.record import AttemptState, OrderRecord, OrderStatus, Plan, PlannedLeg, TimeInForce
+from sor_core.metrics import FAILOVER_EVENTS, UNKNOWN_OUTCOMES
 from sor_core.ports import CeilingPassed, Conflict, LedgerError, NotAdmitted, OrderLedger, Saved
 from sor_core.routing.decide import decide
 from sor_core.routing.screen import admits
 from sor_core.services.context import Context
 from sor_core.services.desk import SEND_WITHIN_MS, Desk, View
+from sor_core.services.quality import measure_end
+from sor_core.services.resting import place_to_rest, waits
+from sor_core.services.undisturbed import undisturbed
 
+_QUESTIONS = (protocol.Ask, protocol.Replay, protocol.CancelAtVenue)
 MODE_LIFE_MS = 500
 """How long the operator's switch is believed between two looks at it; writes of attempts look themselves."""
 NO_VENUE_AGAIN_MS = 2000
@@ -53,6 +58,7 @@ class Driver:
         self._sleep = context.sleep
         self._settings = context.settings
         self._log = context.log
+        self._metrics = context.metrics
         self._mode = TradingMode.RUNNING
         self._mode_until_ms = 0
 
@@ -67,18 +73,22 @@ class Driver:
     async def drive(
         self, record: OrderRecord, me: Me, *, until_ms: int, may: May, conclude: bool = True
     ) -> tuple[OrderRecord, Step]:
-        """Take the steps that `may` allows, up to a moment.
+        """Take the steps that `may` allows, up to a moment; past it each kind of question once at most.
 
         Returns the record as the ledger holds it and the step that was not taken; `protocol.Stop` where
         another process took over. Raises `LedgerError`: what was sent is then found by the sweep.
         """
         view: View | None = None
+        taken: set[type[Step]] = set()
         while True:
             step = protocol.next_step(record, me, self._clock.now_ms(), await self.mode())
             if isinstance(step, protocol.Done | protocol.Stop) or not may(step, record):
                 return record, step
+            now_ms = self._clock.now_ms()
+            if isinstance(step, _QUESTIONS) and now_ms >= until_ms and type(step) in taken:
+                return record, step
+            taken.add(type(step))
             if isinstance(step, protocol.Wait):
-                now_ms = self._clock.now_ms()
                 if step.until_ms > until_ms:
                     return record, step
                 await self._sleep(max(0, step.until_ms - now_ms) / 1000)
@@ -119,7 +129,7 @@ class Driver:
     async def _send(
         self, record: OrderRecord, me: Me, numbers: Sequence[int], *, conclude: bool
     ) -> tuple[OrderRecord, Me, View | None]:
-        outcomes = await self._desk.send([record.attempt(n) for n in numbers])
+        outcomes = await self._desk.send([record.attempt(n) for n in numbers], record)
         now_ms = self._clock.now_ms()
         apply = _each(protocol.sent, numbers, outcomes, now_ms)
         me = replace(me, unsent=frozenset())
@@ -135,9 +145,11 @@ class Driver:
         record = await self._commit(
             record, me, partial(protocol.replaying, number=number, now_ms=now_ms), conclude=False
         )
-        outcome = await self._desk.replay(record.attempt(number))
-        if outcome is None:
+        within_ms = await self._desk.replayable_ms(record.attempt(number))
+        self._mode_until_ms = 0  # it may make the order only now: the switch is looked at just before
+        if within_ms <= 0 or not (await self.mode()).admits(record.side):
             return record
+        outcome = await self._desk.replay(record.attempt(number), within_ms)
         apply = _each(protocol.sent, [number], [outcome], self._clock.now_ms())
         return await self._commit(record, me, apply, conclude=conclude)
 
@@ -149,15 +161,19 @@ class Driver:
             return _nothing("every venue has failed it"), None
         view = await self._desk.view(rest, venues)
         now_ms = self._clock.now_ms()
-        decision = decide(rest, view.markets, view.failures, self._settings.policy, now_ms)
-        if isinstance(decision, Decision):
-            cap = record.terms.price_cap
+        cap, policy = record.terms.price_cap, self._settings.policy
+        with undisturbed():
+            decision = decide(rest, view.markets, view.failures, policy, now_ms)
+        legs: tuple[PlannedLeg, ...] = ()
+        if isinstance(decision, Decision) and not step.rest_only:
             legs = legs_of(decision.legs, record.side, cap, step.budget, view.instruments)
-        elif record.terms.time_in_force is TimeInForce.GTC:
-            leg = resting_leg(view.markets, record.side, step.base, record.terms.price_cap, step.avoid)
+        elif record.terms.time_in_force is TimeInForce.GTC and (
+            isinstance(decision, Decision) or waits(decision)
+        ):
+            leg = place_to_rest(
+                view, record.side, step.base, cap, avoid=step.avoid, policy=policy, now_ms=now_ms
+            )
             legs = () if leg is None else (leg,)
-        else:
-            legs = ()
         if legs:
             self._log.info("venues chosen", order_id=record.order_id, venues=[leg.venue for leg in legs])
             return partial(protocol.chosen, plan=Plan(tuple(legs), now_ms)), view
@@ -193,6 +209,7 @@ class Driver:
         saved = await self._ledger.save(record, after, ceilings_for(record, after, view.ceilings))
         match saved:
             case Saved(written):
+                self._count_failovers(record, intentions)
                 return written, ready
             case CeilingPassed(counter):
                 again_at_ms = now_ms + NO_VENUE_AGAIN_MS
@@ -219,6 +236,18 @@ class Driver:
             record = await self._mine(record, me)
         raise LedgerError("the order is written by others again and again")
 
+    async def release(self, record: OrderRecord, me: Me, due_at_ms: int) -> OrderRecord | None:
+        """Let the next process go on, whatever others wrote meanwhile; None where it is not ours any more."""
+        for _ in range(_COMMITS):
+            saved = await self._ledger.save(record, protocol.released(record, due_at_ms=due_at_ms))
+            if isinstance(saved, Saved):
+                return saved.record
+            try:
+                record = await self._mine(record, me)
+            except SupersededError:
+                return None
+        raise LedgerError("the order is written by others again and again")
+
     async def _mine(self, record: OrderRecord, me: Me) -> OrderRecord:
         """Read the order again; raises `SupersededError` where it is not ours any more."""
         found = await self._ledger.load(record.order_id)
@@ -234,22 +263,35 @@ class Driver:
                 self._log.info(
                     "attempt is",
                     order_id=after.order_id,
+                    correlation_id=after.correlation_id,
                     attempt=attempt.number,
                     venue=attempt.venue,
                     state=attempt.state,
                     filled=str(attempt.filled),
                     detail=attempt.detail,
                 )
+                if attempt.state is AttemptState.UNKNOWN:
+                    self._metrics.count(UNKNOWN_OUTCOMES, attempt.venue)
         if before.status is not after.status:
             tell = self._log.warning if after.status is OrderStatus.NEEDS_REVIEW else self._log.info
             tell(
                 "order is",
                 order_id=after.order_id,
+                correlation_id=after.correlation_id,
                 status=after.status,
                 filled=str(after.filled),
                 epoch=after.epoch,
                 why="" if after.ending is None else after.ending.why,
             )
+            measure_end(self._metrics, after)
+
+    def _count_failovers(self, before: OrderRecord, intentions: Sequence[Intention]) -> None:
+        """A part placed elsewhere because a venue of the round before had failed the order."""
+        last = max((a.round for a in before.attempts), default=0)
+        failed = {a.venue for a in before.attempts if a.round == last} & set(before.avoid)
+        for intention in intentions:
+            for venue in sorted(failed):
+                self._metrics.count(FAILOVER_EVENTS, venue, intention.request.placement.venue)
 
 
 def ceilings_for(

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from sor_core import __version__
-from sor_core.domain.decision import Decision, NoRoute, NoRouteReason
+from sor_core.domain.decision import Decision, NoRoute
 from sor_core.domain.money import exact
 from sor_core.execution import protocol
 from sor_core.execution.dues import Ceiling, Counter, utc_day
-from sor_core.execution.plan import Pace, legs_of, resting_leg, resting_terms, terms
+from sor_core.execution.plan import Pace, legs_of, resting_terms, terms
 from sor_core.execution.protocol import Intention, Me, Step
 from sor_core.execution.record import (
     AttemptState,
@@ -24,35 +24,31 @@ from sor_core.execution.record import (
 )
 from sor_core.execution.request import CheckedLeg, ExecuteRequest, RefusalReason, Refused
 from sor_core.execution.risk import of_quote, refuse_decision, refuse_order
+from sor_core.metrics import ACCEPTED, ORDERS, ROUTING_DECISIONS, ROUTING_NO_ROUTE
 from sor_core.ports import (
     CeilingPassed,
-    Failover,
     IdempotencyKey,
     KeyTaken,
     LedgerError,
     NotAdmitted,
     OrderLedger,
     Saved,
-    StateError,
 )
 from sor_core.routing.candidates import price_cap
 from sor_core.routing.decide import decide
 from sor_core.routing.ladder import MalformedBookError, touch
 from sor_core.routing.receipt import canonical, make_receipt
-from sor_core.routing.screen import admits, not_allowed, screen
+from sor_core.routing.screen import admits, not_allowed
 from sor_core.services.context import Context
 from sor_core.services.desk import SEND_WITHIN_MS, Desk, View
 from sor_core.services.drive import Driver, ceilings_for
+from sor_core.services.follow import OWNED_FOR_MS, Follower
+from sor_core.services.resting import place_to_rest, waits
 from sor_core.services.undisturbed import undisturbed
 
-OWNED_FOR_MS = 60_000
-"""Longer than any process lives: past it the sweep may take an order away."""
-HANDED_OVER_FOR_MS = 20_000
-"""How long the state machine has to begin before the sweep starts another."""
 LAST_ROUND_AFTER_MS = 12_000
 """A handler begins no further round after that: one may take ten seconds, and the gateway waits for 29."""
 _ACCEPT_TRIES = 3
-_POLL_S = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +88,19 @@ class ExecutionService:
         self,
         desk: Desk,
         driver: Driver,
+        follower: Follower,
         ledger: OrderLedger,
-        failover: Failover,
         context: Context,
     ) -> None:
         self._desk = desk
         self._driver = driver
+        self._follower = follower
         self._ledger = ledger
-        self._failover = failover
         self._clock = context.clock
-        self._sleep = context.sleep
         self._new_id = context.new_id
         self._settings = context.settings
         self._log = context.log
+        self._metrics = context.metrics
 
     async def execute(self, request: ExecuteRequest) -> Executed | DryRun | NoRoute | Refused:
         """Execute an order, or say why not.
@@ -134,10 +130,13 @@ class ExecutionService:
 
     async def _known(self, request: ExecuteRequest) -> Executed | Refused | None:
         """The order of the request's key, if it has one."""
-        if request.key is None or request.dry_run:
+        if request.dry_run:
             return None
-        taken = await self._ledger.find(request.caller, request.key)
-        return None if taken is None else await self._existing(taken, request)
+        for key in request.keys:
+            taken = await self._ledger.find(request.caller, key)
+            if taken is not None:
+                return await self._existing(taken, request)
+        return None
 
     async def _try(self, request: ExecuteRequest) -> Executed | DryRun | NoRoute | Refused | None:
         """Decide, accept and carry out; None where other orders claimed the same money meanwhile."""
@@ -172,6 +171,7 @@ class ExecutionService:
         if isinstance(decision, NoRoute):
             leg = self._resting(request, decision, view)
             if leg is None:
+                self._metrics.count(ROUTING_NO_ROUTE, decision.reason)
                 return decision
             mid = arrival_mid_of(view)
             agreed = resting_terms(order, leg, mid, price_cap(order, mid), decision_id, pace, now_ms)
@@ -181,6 +181,7 @@ class ExecutionService:
                 order, view.markets, failures, settings.policy, decision, decision_id, __version__
             )
             receipt, digest = canonical(document), document["digest"]
+            self._metrics.count(ROUTING_DECISIONS, decision.selected, decision.reason)
             agreed = terms(order, request.time_in_force, decision, decision_id, pace, now_ms, digest)
             legs = legs_of(
                 decision.legs, order.side, decision.price_cap, order.quote_amount, view.instruments
@@ -200,14 +201,13 @@ class ExecutionService:
 
     def _resting(self, request: ExecuteRequest, no_route: NoRoute, view: View) -> PlannedLeg | None:
         """Where a limit order waits of which nothing can be filled at once."""
-        order = request.order
-        waits = no_route.reason in {NoRouteReason.SLIPPAGE, NoRouteReason.INSUFFICIENT_DEPTH}
-        if request.time_in_force is not TimeInForce.GTC or order.amount is None or not waits:
+        order, policy = request.order, self._settings.policy
+        if request.time_in_force is not TimeInForce.GTC or order.amount is None or not waits(no_route):
             return None
         cap = price_cap(order, arrival_mid_of(view))
-        now_ms, policy = self._clock.now_ms(), self._settings.policy
-        able = [m for m in view.markets if screen(m, order.side, policy, now_ms) is None]
-        return resting_leg(able, order.side, order.amount, cap, ())
+        return place_to_rest(
+            view, order.side, order.amount, cap, avoid=(), policy=policy, now_ms=self._clock.now_ms()
+        )
 
     async def _dry_run(self, prepared: _Prepared) -> DryRun:
         outcomes = await asyncio.gather(*(self._desk.check(i.request) for i in prepared.intentions))
@@ -240,16 +240,16 @@ class ExecutionService:
         record, me = protocol.intend(
             blank, me, prepared.intentions, not_after_ms=now_ms + SEND_WITHIN_MS, now_ms=now_ms
         )
-        key = None
-        if request.key is not None:
-            key = IdempotencyKey(request.caller, request.key, request.body_hash)
+        keys = [IdempotencyKey(request.caller, key, request.body_hash) for key in request.keys]
         ceilings = ceilings_for(None, record, {**prepared.view.ceilings, **self._daily(record)})
-        outcome = await self._ledger.accept(record, key, ceilings, prepared.receipt)
+        outcome = await self._ledger.accept(record, keys, ceilings, prepared.receipt)
         match outcome:
             case Saved(written):
+                self._metrics.count(ORDERS, ACCEPTED)
                 self._log.info(
                     "order accepted",
                     order_id=order_id,
+                    correlation_id=written.correlation_id,
                     decision_id=written.terms.decision_id,
                     symbol=written.symbol,
                     side=written.side,
@@ -280,7 +280,7 @@ class ExecutionService:
         record = await self._ledger.load(taken.order_id)
         if record is None:
             raise LedgerError("a key without its order")
-        return Executed(await self.await_end(record, _deadline_ms(request)))
+        return Executed(await self._follower.await_end(record, _deadline_ms(request)))
 
     # Carrying out ---------------------------------------------------------------------------------
 
@@ -294,70 +294,11 @@ class ExecutionService:
 
         try:
             record, step = await self._driver.drive(record, me, until_ms=until_ms, may=may)
-            return Executed(await self.leave(record, step, until_ms))
+            return Executed(await self._follower.leave(record, me, step, until_ms))
         except LedgerError as error:
             # It stands in the ledger, with all that may have been sent: the sweep carries it on.
             self._log.warning("ledger unavailable", order_id=record.order_id, error=str(error))
             return Executed(record)
-
-    async def leave(self, record: OrderRecord, step: Step, until_ms: int) -> OrderRecord:
-        """Leave an order to whoever comes next, and wait for its end as long as the caller does."""
-        if record.ending is not None:
-            return record
-        if not isinstance(step, protocol.Stop):
-            rests = record.status is OrderStatus.RESTING and isinstance(step, protocol.Wait)
-            now_ms = self._clock.now_ms()
-            due_at_ms = (
-                step.until_ms if isinstance(step, protocol.Wait) and rests else now_ms + HANDED_OVER_FOR_MS
-            )
-            saved = await self._ledger.save(record, protocol.released(record, due_at_ms=due_at_ms))
-            if isinstance(saved, Saved):
-                record = saved.record
-                if rests:
-                    return record
-                await self._hand_over(record)
-        return await self.await_end(record, until_ms)
-
-    async def _hand_over(self, record: OrderRecord) -> None:
-        try:
-            await self._failover.start(record.order_id, record.epoch, record.correlation_id)
-            self._log.info("handed over", order_id=record.order_id, epoch=record.epoch)
-        except StateError as error:
-            self._log.warning("failover not started", order_id=record.order_id, error=str(error))
-
-    async def await_end(self, record: OrderRecord, until_ms: int) -> OrderRecord:
-        """Look at an order until it has ended, or rests, or the time is up."""
-        while record.ending is None and record.status is not OrderStatus.RESTING:
-            if self._clock.now_ms() >= until_ms:
-                break
-            await self._sleep(_POLL_S)
-            record = await self._ledger.load(record.order_id) or record
-        return record
-
-    # Cancelling -----------------------------------------------------------------------------------
-
-    async def cancel(self, order_id: str, caller: str | None, until_ms: int) -> OrderRecord | None:
-        """Ask for an order's end; None where the caller has no such order. Raises `LedgerError`."""
-        while True:
-            record = await self._ledger.load(order_id)
-            if record is None or caller not in {None, record.caller}:
-                return None
-            if record.ending is not None:
-                return record
-            now_ms = self._clock.now_ms()
-            asked, me = protocol.cancel_asked(record, now_ms), None
-            if not record.owner or record.due_at_ms <= now_ms:
-                due_at_ms = now_ms + OWNED_FOR_MS
-                asked, me = protocol.taken_over(asked, self._new_id(), now_ms, due_at_ms=due_at_ms)
-            if asked == record:
-                return await self.await_end(record, until_ms)
-            saved = await self._ledger.save(record, asked)
-            if isinstance(saved, Saved):
-                break
-        if me is None:
-            return await self.await_end(saved.record, until_ms)
-        record, step = await self._driver.drive(saved.record, me, until_ms=until_ms, may=_cancelling)
-        return await self.leave(record, step, until_ms)
 
 
 def _in_handler(step: Step, record: OrderRecord) -> bool:
@@ -375,16 +316,6 @@ def _in_handler(step: Step, record: OrderRecord) -> bool:
             return False
         case _:
             return True
-
-
-def _cancelling(step: Step, record: OrderRecord) -> bool:
-    match step:
-        case protocol.CancelAtVenue() | protocol.Ask() | protocol.Finish() | protocol.Review():
-            return True
-        case protocol.Wait():
-            return all(a.is_settled or a.state is AttemptState.LIVE for a in record.attempts)
-        case _:
-            return False
 
 
 def _deadline_ms(request: ExecuteRequest) -> int:

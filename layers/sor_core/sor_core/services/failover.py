@@ -15,18 +15,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sor_core.execution import protocol
-from sor_core.execution.protocol import Step
+from sor_core.execution.protocol import Me, Step
 from sor_core.execution.record import OrderRecord, OrderStatus
-from sor_core.health.measure import fold_failed_order
-from sor_core.ports import Failover, LedgerError, OrderLedger, Saved, StateError, StateStore
+from sor_core.metrics import ORDERS_DUE
+from sor_core.ports import Failover, LedgerError, OrderLedger, Saved, StateError
 from sor_core.services.context import Context
-from sor_core.services.desk import STATE_TIMEOUT_S
+from sor_core.services.desk import Desk
 from sor_core.services.drive import Driver
-from sor_core.services.execute import HANDED_OVER_FOR_MS, OWNED_FOR_MS, ExecutionService
+from sor_core.services.follow import HANDED_OVER_FOR_MS, OWNED_FOR_MS, Follower, rests
+from sor_core.services.quality import measure_day
 
 LOOK_AGAIN_S = 5
 """How soon to look again where another invocation has the order."""
-_HEALTH_TRIES = 3
 SWEEP_AT_ONCE = 8
 SWEEP_MOST = 200
 SWEEP_FOR_MS = 40_000
@@ -58,24 +58,27 @@ class FailoverService:
 
     def __init__(
         self,
-        execution: ExecutionService,
+        desk: Desk,
+        follower: Follower,
         driver: Driver,
         ledger: OrderLedger,
-        store: StateStore,
         failover: Failover,
         context: Context,
     ) -> None:
-        self._execution = execution
+        self._follower = follower
         self._driver = driver
         self._ledger = ledger
-        self._store = store
+        self._desk = desk
         self._failover = failover
         self._clock = context.clock
         self._new_id = context.new_id
         self._log = context.log
+        self._metrics, self._settings = context.metrics, context.settings
 
     async def task(self, name: str, order_id: str, epoch: int) -> TaskAnswer:
-        """Do one task for an order; raises `LedgerError`, `KeyError` for an unknown task."""
+        """Do one task for an order; raises `LedgerError`, and `ValueError` for an unknown task."""
+        if name not in _TASKS:
+            raise ValueError(f"expected a task among {', '.join(_TASKS)}")
         allowed = _TASKS[name]
         record = await self._ledger.load(order_id)
         if record is None:
@@ -96,43 +99,29 @@ class FailoverService:
         record, step = await self._driver.drive(
             saved.record, me, until_ms=now_ms, may=lambda step, _: isinstance(step, allowed), conclude=False
         )
-        if name in {"finalise", "review"} and record.ending is not None:
-            await asyncio.gather(*(self._note_failure(venue) for venue in record.avoid))
-        return await self._leave(record, step)
+        answer, _ = await asyncio.gather(self._leave(record, me, step), self._desk.tell_health())
+        return answer
 
-    async def _note_failure(self, venue: str) -> None:
-        """Tell the venue's health that it failed an order."""
-        try:
-            async with asyncio.timeout(STATE_TIMEOUT_S):
-                for _ in range(_HEALTH_TRIES):
-                    known = (await self._store.load_health([venue])).get(venue)
-                    if known is None:
-                        return  # never probed: nothing to add to
-                    if await self._store.save_health(fold_failed_order(known, self._clock.now_ms())):
-                        return
-        except (StateError, TimeoutError) as error:
-            self._log.warning("state store unavailable", operation="health", error=str(error))
-
-    async def _leave(self, record: OrderRecord, step: Step) -> TaskAnswer:
+    async def _leave(self, record: OrderRecord, me: Me, step: Step) -> TaskAnswer:
         if record.ending is not None or isinstance(step, protocol.Done):
             return TaskAnswer("done", 0, record.status)
-        if isinstance(step, protocol.Stop):
-            return TaskAnswer("reconcile", 1, record.status, "the order was written by another")
-        now_ms = self._clock.now_ms()
+        released = None
+        if not isinstance(step, protocol.Stop):
+            released = await self._follower.release(record, me, step)
+        if released is None:
+            return TaskAnswer("wait", 1, record.status, "the order was written by another")
+        if rests(released, step):
+            return TaskAnswer("done", 0, released.status, "the sweep follows it")
         wait_s = 0
         if isinstance(step, protocol.Wait):
-            wait_s = max(1, math.ceil((step.until_ms - now_ms) / 1000))
-        rests = record.status is OrderStatus.RESTING and isinstance(step, protocol.Wait)
-        due_at_ms = now_ms + wait_s * 1000 + (0 if rests else HANDED_OVER_FOR_MS)
-        await self._ledger.save(record, protocol.released(record, due_at_ms=due_at_ms))
-        if rests:
-            return TaskAnswer("done", 0, record.status, "the sweep follows it")
-        return TaskAnswer(_name(step), wait_s, record.status)
+            wait_s = max(1, math.ceil((step.until_ms - self._clock.now_ms()) / 1000))
+        return TaskAnswer(_name(step), wait_s, released.status)
 
     async def sweep(self) -> Mapping[str, int]:
         """Look after every order that is due; one that cannot be looked after delays no other."""
         until_ms = self._clock.now_ms() + SWEEP_FOR_MS
         due = await self._ledger.due(self._clock.now_ms(), limit=SWEEP_MOST)
+        self._metrics.set(ORDERS_DUE, len(due))
         counts = {"due": len(due), "followed": 0, "started": 0, "failed": 0}
         gate = asyncio.Semaphore(SWEEP_AT_ONCE)
 
@@ -141,7 +130,15 @@ class FailoverService:
                 if self._clock.now_ms() < until_ms:
                     counts[await self._look_after(order_id)] += 1
 
-        await asyncio.gather(*(one(order_id) for order_id in due))
+        results = await asyncio.gather(*(one(order_id) for order_id in due), return_exceptions=True)
+        for order_id, result in zip(due, results, strict=True):
+            if isinstance(result, Exception):  # a defect of ours: it may not stop the others
+                counts["failed"] += 1
+                self._log.warning("order not looked after", order_id=order_id, error=repr(result))
+            elif isinstance(result, BaseException):
+                raise result
+        await measure_day(self._metrics, self._ledger, self._settings, self._clock.now_ms(), self._log)
+        await self._desk.tell_health()
         if due:
             self._log.info("sweep", **counts)
         return counts
@@ -170,8 +167,9 @@ class FailoverService:
         saved = await self._ledger.save(record, taken[0])
         if not isinstance(saved, Saved):
             return "followed"
-        record, step = await self._driver.drive(saved.record, taken[1], until_ms=now_ms, may=_following)
-        await self._execution.leave(record, step, until_ms=now_ms)
+        me = taken[1]
+        record, step = await self._driver.drive(saved.record, me, until_ms=now_ms, may=_following)
+        await self._follower.leave(record, me, step, until_ms=now_ms)
         return "followed"
 
     async def _start(self, record: OrderRecord) -> str:

@@ -9,7 +9,8 @@
         ask the venue --> store it --> give the lease back
 
 A hundred Lambdas so cost a venue one request. A lease outlives the request's timeout and nothing
-else: a holder that died delays nobody past it. Who is not done by the deadline is left out.
+else: a holder that died delays nobody past it. Who is not done by the deadline is left out. A venue
+whose market data breaker is not closed is not asked at all.
 """
 
 from __future__ import annotations
@@ -24,10 +25,12 @@ from sor_core.clock import Clock
 from sor_core.domain.book import Book
 from sor_core.domain.errors import VenueError, VenueFailure
 from sor_core.domain.instrument import FeeRates, Instrument, Symbol
-from sor_core.domain.market import BookSource, Exclusion, VenueMarket
-from sor_core.health.measure import believable
+from sor_core.domain.market import BookSource, Exclusion, VenueMarket, Why
+from sor_core.health.breaker import Evidence
+from sor_core.health.measure import believable, why_not_routed
 from sor_core.observability import Log
 from sor_core.ports import CachedMarket, NotListed, StateError, StateStore, VenueMarketData
+from sor_core.services.call_health import CallHealth
 from sor_core.settings import Settings
 
 INSTRUMENT_TTL_MS = 600_000
@@ -96,6 +99,8 @@ class Gatherer:
         self._new_id = new_id
         self._settings = settings
         self._log = log
+        self.calls = CallHealth(store, clock, settings, log)
+        """What all services of this process meet with at the venues."""
         self._books: dict[tuple[str, Symbol], Book] = {}
         self._instruments: dict[tuple[str, Symbol], tuple[Instrument | NotListed, int]] = {}
         self._writes: set[asyncio.Task[None]] = set()
@@ -128,6 +133,8 @@ class Gatherer:
 
         A frozen Lambda does none, so they are not left to chance; those that hang are given up.
         """
+        if self.calls.due:
+            self._later(self.calls.flush)
         pending = {task for task in self._writes if not task.done()}
         if not pending:
             return
@@ -138,6 +145,10 @@ class Gatherer:
             self._log.warning("state store unavailable", operation="flush", writes=len(hanging))
 
     async def _one(self, asked: _Round, venue: str) -> VenueMarket | Exclusion:
+        record = asked.cached.health.get(venue)
+        interval_s = self._settings.health_check_interval_s
+        if (why := why_not_routed(record, self._clock.now_ms(), interval_s)) is not None:
+            return Exclusion(venue, Why.UNHEALTHY, why)
         rules = asyncio.create_task(self._rules(asked, venue))
         book = asyncio.create_task(self._book(asked, venue))
         try:
@@ -153,9 +164,7 @@ class Gatherer:
             rules.cancel()
             book.cancel()
             await asyncio.gather(rules, book, return_exceptions=True)
-        now_ms = self._clock.now_ms()
-        record = asked.cached.health.get(venue)
-        metrics = believable(record, now_ms, self._settings.health_check_interval_s)
+        metrics = believable(record, self._clock.now_ms(), interval_s)
         return VenueMarket(venue, found, source, instrument, self.fees(venue), metrics)
 
     # Instruments ---------------------------------------------------------------------------------
@@ -232,9 +241,10 @@ class Gatherer:
             await asyncio.sleep(LEASE_POLL_S)
 
     async def _fetch(self, asked: _Round, venue: str, previous: Book | None) -> Book:
-        book = await self._venues[venue].book(
+        question = self._venues[venue].book(
             asked.symbol, depth=self._settings.book_depth, timeout_s=asked.timeout_s
         )
+        book = await self.calls.timed(venue, Evidence.BOOK, question, given_s=asked.timeout_s)
         if (
             book.source_time_ms is None
             and previous is not None

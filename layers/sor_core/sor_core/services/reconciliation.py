@@ -8,24 +8,31 @@ order id, which is not one of ours, and only counted.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
+from typing import Any, TypeVar
+
+import msgspec
 
 from sor_core.domain.account import Balance
-from sor_core.domain.errors import VenueError
+from sor_core.domain.errors import VenueError, VenueFailure
 from sor_core.domain.instrument import Symbol
-from sor_core.domain.money import exact
+from sor_core.domain.money import exact, plain
 from sor_core.domain.order import Side
 from sor_core.domain.trading import Fill, VenueOrder
-from sor_core.execution.record import Attempt, OrderRecord, is_ours
+from sor_core.execution.dues import utc_day
+from sor_core.execution.record import Attempt, AttemptState, OrderRecord, is_ours
 from sor_core.ports import OrderLedger, VenueTrading
 from sor_core.services.context import Context
 
 DAY_MS = 86_400_000
-RESTED_DAYS = 8
-"""How long an order may have rested and its fills still be told as ours."""
-LIST_TIMEOUT_S = 20.0
+LIST_TIMEOUT_S = 10.0
+MOST_MS = 40_000
+"""No further question is begun after that long: the function ends at 60 s."""
+_FAR_MS = 10 * 365 * DAY_MS
+_MOST = 5000
+_T = TypeVar("_T")
 SETTLING_MS = 120_000
 """Attempts as young as this may still be on their way into the lists."""
 
@@ -37,7 +44,8 @@ class Finding:
     venue: str
     symbol: str
     what: str
-    """``unknown_order``, ``unknown_fill``, ``filled_differs``, ``missing_at_venue`` or ``not_read``."""
+    """``unknown_order``, ``unknown_fill``, ``filled_differs``, ``still_open``, ``exists_after_all``,
+    ``missing_at_venue`` or ``not_read``."""
     detail: str
 
 
@@ -47,6 +55,8 @@ class Report:
 
     since_ms: int
     until_ms: int
+    compared_since_ms: int = 0
+    """When the balances were read that these are compared with."""
     orders: int = 0
     attempts: int = 0
     foreign_orders: int = 0
@@ -55,6 +65,11 @@ class Report:
     traded: dict[str, dict[str, Decimal]] = field(default_factory=dict)
     """By venue and asset: how our fills changed the balance, fees included."""
     balances: dict[str, Mapping[str, Balance]] = field(default_factory=dict)
+    moved: dict[str, dict[str, Decimal]] = field(default_factory=dict)
+    """By venue and asset: how all fills since the report before changed the balance, others' included."""
+    unexplained: dict[str, dict[str, Decimal]] = field(default_factory=dict)
+    """By venue and asset: what changed since the report before and is no fill of the markets looked at:
+    deposits, withdrawals, trades in other markets."""
 
     @property
     def agrees(self) -> bool:
@@ -69,21 +84,25 @@ class ReconciliationService:
         self._venues = venues
         self._ledger = ledger
         self._clock = context.clock
+        self._sleep = context.sleep
         self._settings = context.settings
         self._log = context.log
+        self._metrics = context.metrics
 
     async def reconcile(self, *, days: int = 1) -> Report:
         """Compare the last `days`, and the orders still open before; raises `LedgerError`."""
         until_ms = self._clock.now_ms()
         report = Report(until_ms - days * DAY_MS - SETTLING_MS, until_ms)
-        # More of the ledger: what was accepted days before and rested may have traded since.
-        records = await self._ledger.orders_since(report.since_ms - RESTED_DAYS * DAY_MS)
+        records = await self._records(report.since_ms)
         symbols = sorted({*self._settings.symbols, *(r.terms.order.symbol for r in records)})
-        report.orders = len(records)
-        for venue in self._venues:
-            await self._balances(venue, report)
-            for symbol in symbols:
-                await self._market(venue, symbol, records, report)
+        report.orders = sum(r.created_at_ms >= report.since_ms for r in records)
+        stop_ms = until_ms + MOST_MS
+        before = await self._report_before(until_ms)
+        report.compared_since_ms = before.get("until_ms", until_ms)
+        await asyncio.gather(*(self._venue(v, symbols, records, report, stop_ms) for v in self._venues))
+        report.unexplained = _unexplained(report, before.get("balances", {}))
+        body = msgspec.json.encode(document_of(report), order="deterministic")
+        await self._ledger.keep_report(utc_day(until_ms), body)
         tell = self._log.info if report.agrees else self._log.warning
         tell(
             "reconciliation",
@@ -102,31 +121,80 @@ class ReconciliationService:
             )
         return report
 
-    async def _balances(self, venue: str, report: Report) -> None:
-        try:
-            report.balances[venue] = await self._venues[venue].balances(timeout_s=LIST_TIMEOUT_S)
-        except VenueError as error:
-            report.findings.append(Finding(venue, "", "not_read", f"balances: {error.failure}"))
+    async def _report_before(self, now_ms: int) -> dict[str, Any]:
+        body = await self._ledger.report(utc_day(now_ms - DAY_MS))
+        found: dict[str, Any] = {} if body is None else msgspec.json.decode(body)
+        return found
 
-    async def _market(
-        self, venue: str, symbol: Symbol, records: Sequence[OrderRecord], report: Report
+    async def _records(self, since_ms: int) -> list[OrderRecord]:
+        """The orders of the time, those shortly before it, and whatever is still open."""
+        recent = await self._ledger.orders_since(since_ms - DAY_MS)
+        known = {record.order_id: record for record in recent}
+        for order_id in await self._ledger.due(self._clock.now_ms() + _FAR_MS, limit=_MOST):
+            if order_id not in known and (record := await self._ledger.load(order_id)) is not None:
+                known[order_id] = record
+        return list(known.values())
+
+    async def _venue(
+        self,
+        venue: str,
+        symbols: Sequence[Symbol],
+        records: Sequence[OrderRecord],
+        report: Report,
+        stop_ms: int,
     ) -> None:
-        attempts = [
-            a for r in records if r.terms.order.symbol == symbol for a in r.attempts if a.venue == venue
-        ]
+        """Read a venue, one question after another: it may count them."""
         trading = self._venues[venue]
         try:
-            orders, fills = await asyncio.gather(
-                trading.orders_since(symbol, report.since_ms, timeout_s=LIST_TIMEOUT_S),
-                trading.fills_since(symbol, report.since_ms, timeout_s=LIST_TIMEOUT_S),
+            report.balances[venue] = await self._patiently(
+                lambda: trading.balances(timeout_s=LIST_TIMEOUT_S), stop_ms
             )
         except VenueError as error:
-            if attempts:
-                told = f"lists: {error.failure} {error.detail}".strip()
-                report.findings.append(Finding(venue, str(symbol), "not_read", told))
-            return
-        report.attempts += sum(a.intended_at_ms >= report.since_ms for a in attempts)
-        report.findings += compare(venue, symbol, attempts, orders, fills, report)
+            report.findings.append(Finding(venue, "", "not_read", f"balances: {error.failure}"))
+        for symbol in symbols:
+            try:
+                await self._market(trading, symbol, records, report, stop_ms)
+            except VenueError as error:
+                if error.failure is not VenueFailure.UNKNOWN_SYMBOL:
+                    told = f"lists: {error.failure} {error.detail}".strip()
+                    report.findings.append(Finding(venue, str(symbol), "not_read", told))
+
+    async def _market(
+        self,
+        trading: VenueTrading,
+        symbol: Symbol,
+        records: Sequence[OrderRecord],
+        report: Report,
+        stop_ms: int,
+    ) -> None:
+        since_ms = report.since_ms
+        orders = await self._patiently(
+            lambda: trading.orders_since(symbol, since_ms, timeout_s=LIST_TIMEOUT_S), stop_ms
+        )
+        fills = await self._patiently(
+            lambda: trading.fills_since(symbol, since_ms, timeout_s=LIST_TIMEOUT_S), stop_ms
+        )
+        attempts = [
+            a
+            for r in records
+            if r.terms.order.symbol == symbol
+            for a in r.attempts
+            if a.venue == trading.venue
+        ]
+        report.attempts += sum(a.intended_at_ms >= since_ms for a in attempts)
+        report.findings += compare(trading.venue, symbol, attempts, orders, fills, report)
+
+    async def _patiently(self, ask: Callable[[], Awaitable[_T]], stop_ms: int) -> _T:
+        """Ask again where too much was asked for the moment; raises `VenueError` where time is up."""
+        while True:
+            if self._clock.now_ms() >= stop_ms:
+                raise VenueError("", VenueFailure.TIMEOUT, "no time was left")
+            try:
+                return await ask()
+            except VenueError as error:
+                if error.failure is not VenueFailure.RATE_LIMITED:
+                    raise
+                await self._sleep(max(1.0, min(error.retry_after_s or 0.0, 10.0)))
 
 
 def compare(
@@ -161,7 +229,13 @@ def _of_attempt(attempt: Attempt, listed: Mapping[str, VenueOrder], report: Repo
             return None
         detail = f"{placement.client_order_id}: {attempt.filled} filled by the ledger"
         return Finding(attempt.venue, str(placement.symbol), "missing_at_venue", detail)
-    if not attempt.is_settled or order.filled_size == attempt.filled:
+    if not attempt.is_settled:
+        return None
+    if attempt.state is AttemptState.NEVER or not order.state.is_final:
+        what = "exists_after_all" if attempt.state is AttemptState.NEVER else "still_open"
+        detail = f"{order.venue_order_id}: {order.state}, {order.filled_size} filled"
+        return Finding(attempt.venue, str(placement.symbol), what, detail)
+    if order.filled_size == attempt.filled:
         return None
     detail = f"{order.venue_order_id}: {order.filled_size} at the venue, {attempt.filled} in the ledger"
     return Finding(attempt.venue, str(placement.symbol), "filled_differs", detail)
@@ -178,9 +252,13 @@ def _of_fills(
     """Add up the fills of our orders; one whose order neither the ledger nor the list has is a finding."""
     sides = {a.order.venue_order_id: a.request.placement.side for a in attempts if a.order is not None}
     listed = {o.venue_order_id for o in orders}
+    any_side = {o.venue_order_id: o.side for o in orders} | sides
     found = []
     for fill in fills:
         side = sides.get(fill.venue_order_id)
+        known_side = any_side.get(fill.venue_order_id)
+        if known_side is not None and (fill.at_ms or report.until_ms) > report.compared_since_ms:
+            _add(report.moved.setdefault(venue, {}), symbol, known_side, fill)
         if side is not None:
             _add(report.traded.setdefault(venue, {}), symbol, side, fill)
         elif fill.venue_order_id not in listed:
@@ -197,3 +275,45 @@ def _add(traded: dict[str, Decimal], symbol: Symbol, side: Side, fill: Fill) -> 
             (fill.fee_asset, -fill.fee),
         ):
             traded[asset] = traded.get(asset, Decimal(0)) + change
+
+
+def _unexplained(report: Report, before: Mapping[str, Any]) -> dict[str, dict[str, Decimal]]:
+    found: dict[str, dict[str, Decimal]] = {}
+    with exact():
+        for venue, balances in report.balances.items():
+            old = before.get(venue)
+            if old is None:
+                continue
+            moved = report.moved.get(venue, {})
+            for asset in sorted({*balances, *old}):
+                zero = Balance(Decimal(0), Decimal(0))
+                now = balances.get(asset, zero)
+                was = old.get(asset, {"free": "0", "held": "0"})
+                change = now.free + now.held - Decimal(was["free"]) - Decimal(was["held"])
+                change -= moved.get(asset, Decimal(0))
+                if change:
+                    found.setdefault(venue, {})[asset] = change
+    return found
+
+
+def document_of(report: Report) -> dict[str, Any]:
+    """A report as a JSON document, amounts as strings."""
+    return {
+        "since_ms": report.since_ms,
+        "until_ms": report.until_ms,
+        "orders": report.orders,
+        "attempts": report.attempts,
+        "foreign_orders": report.foreign_orders,
+        "agrees": report.agrees,
+        "findings": [asdict(finding) for finding in report.findings],
+        "traded": _texts(report.traded),
+        "unexplained_balance_changes": _texts(report.unexplained),
+        "balances": {
+            venue: {asset: {"free": plain(b.free), "held": plain(b.held)} for asset, b in each.items()}
+            for venue, each in report.balances.items()
+        },
+    }
+
+
+def _texts(amounts: Mapping[str, Mapping[str, Decimal]]) -> dict[str, dict[str, str]]:
+    return {venue: {asset: plain(n) for asset, n in each.items()} for venue, each in amounts.items()}

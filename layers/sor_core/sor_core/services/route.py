@@ -14,6 +14,17 @@ from sor_core import __version__
 from sor_core.clock import Clock
 from sor_core.domain.decision import Decision, NoRoute
 from sor_core.domain.order import Order
+from sor_core.metrics import (
+    HIT,
+    MISS,
+    ROUTING_CACHE_HIT_RATE,
+    ROUTING_CACHE_LOOKUPS,
+    ROUTING_DECISION_SECONDS,
+    ROUTING_DECISIONS,
+    ROUTING_NO_ROUTE,
+    Metrics,
+    NoMetrics,
+)
 from sor_core.observability import Log
 from sor_core.ports import CachedMarket, StateError, StateStore
 from sor_core.routing.decide import decide
@@ -53,6 +64,7 @@ class RouteService:
         new_id: Callable[[], str],
         settings: Settings,
         log: Log,
+        metrics: Metrics | None = None,
     ) -> None:
         self._gatherer = gatherer
         self._store = store
@@ -60,6 +72,7 @@ class RouteService:
         self._new_id = new_id
         self._settings = settings
         self._log = log
+        self._metrics = metrics or NoMetrics()
         self._decisions: dict[str, Routed] = {}
 
     async def route(self, order: Order, *, fresh: bool, receipt: bool = False) -> Routed | NoRoute:
@@ -67,6 +80,20 @@ class RouteService:
 
         With `receipt` no cached decision is used either, for its books are not kept with it.
         """
+        started_ms = self._clock.monotonic_ms()
+        answer = await self._route(order, fresh=fresh, receipt=receipt)
+        self._metrics.observe(ROUTING_DECISION_SECONDS, (self._clock.monotonic_ms() - started_ms) / 1000)
+        if isinstance(answer, NoRoute):
+            self._metrics.count(ROUTING_NO_ROUTE, answer.reason)
+        else:
+            self._metrics.count(ROUTING_DECISIONS, answer.decision.selected, answer.decision.reason)
+        if not (fresh or receipt):
+            hit = isinstance(answer, Routed) and answer.cached
+            self._metrics.count(ROUTING_CACHE_LOOKUPS, HIT if hit else MISS)
+            self._metrics.set(ROUTING_CACHE_HIT_RATE, float(hit))
+        return answer
+
+    async def _route(self, order: Order, *, fresh: bool, receipt: bool) -> Routed | NoRoute:
         key = self._key(order)
         decided_before = not (fresh or receipt)
         if decided_before and (remembered := self._live(self._decisions.get(key))) is not None:

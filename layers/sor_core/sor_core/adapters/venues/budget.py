@@ -180,6 +180,13 @@ class VenueBudget:
         self._budget, wait_s = decide(self._budget, purpose, costs, self._clock.now_ms())
         return wait_s
 
+    def used_ratio(self) -> float:
+        """Give how much of the tightest limit is used up, as far as is known: 0 is nothing, 1 is all."""
+        known, now_ms = self._budget, self._clock.now_ms()
+        limits = ((name, _limit(known, name)) for name in known.levels)
+        shares = [_used(known, name, now_ms) / limit.capacity for name, limit in limits if limit is not None]
+        return 1.0 if now_ms < known.blocked_until_ms else max(shares, default=0.0)
+
     def learn(self, answer: Answer) -> None:
         """Take over what an answer tells."""
         now_ms = answer.received_at_ms

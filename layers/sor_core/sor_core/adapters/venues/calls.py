@@ -119,7 +119,9 @@ def unknown(error: VenueError) -> Unknown:
 def failed(error: VenueError) -> Rejected | Unknown:
     """Say what a failed exchange means for an order: a definite no only where no byte left."""
     if isinstance(error, NotSentError):
-        return Rejected(RejectReason.NOT_SENT, "", error.detail, error.retry_after_s)
+        ours = error.failure is not VenueFailure.CONNECTION
+        reason = RejectReason.HELD_BACK if ours else RejectReason.NOT_SENT
+        return Rejected(reason, "", error.detail, error.retry_after_s)
     return unknown(error)
 
 

@@ -371,7 +371,7 @@ class KrakenTrading:
 
 
 def _without_nonce(error: StateError) -> NotSentError:
-    return NotSentError(facts.VENUE, VenueFailure.CONNECTION, f"no nonce: {error}")
+    return NotSentError(facts.VENUE, VenueFailure.REFUSED, f"no nonce: {error}")
 
 
 def _rfc3339(at_ms: int) -> str:

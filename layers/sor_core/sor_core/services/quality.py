@@ -1,0 +1,68 @@
+"""What the services found out, told to the metrics: ended orders, the day's notional, the venues."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sor_core.execution.dues import Counter, utc_day
+from sor_core.execution.outcome import outcome
+from sor_core.execution.record import OrderRecord
+from sor_core.execution.risk import of_quote
+from sor_core.health.measure import HealthRecord
+from sor_core.metrics import (
+    BEST_EXECUTION_SAVINGS_BPS,
+    DAILY_NOTIONAL_PEAK_RATIO,
+    DAILY_NOTIONAL_USED_RATIO,
+    EXCHANGE_HEALTH_SCORE,
+    EXCHANGE_LATENCY_MS,
+    EXCHANGE_SUCCESS_RATE,
+    EXCHANGES_HEALTHY,
+    EXECUTION_SLIPPAGE_BPS,
+    ORDERS,
+    QUOTES,
+    Metrics,
+)
+from sor_core.observability import Log
+from sor_core.ports import LedgerError, OrderLedger
+from sor_core.settings import Settings
+
+
+def measure_end(metrics: Metrics, record: OrderRecord) -> None:
+    """Count an order that has just ended; what is still open is left alone."""
+    if not record.status.is_final:
+        return
+    metrics.count(ORDERS, record.status)
+    done = outcome(record)
+    if done.slippage_bps is not None:
+        metrics.observe(EXECUTION_SLIPPAGE_BPS, float(done.slippage_bps))
+    if done.savings_bps is not None:
+        metrics.observe(BEST_EXECUTION_SAVINGS_BPS, float(done.savings_bps))
+
+
+async def measure_day(
+    metrics: Metrics, ledger: OrderLedger, settings: Settings, now_ms: int, log: Log
+) -> None:
+    """Tell how much of the day's notional is claimed; without a ledger nothing is told."""
+    day = utc_day(now_ms)
+    quotes = sorted({*QUOTES, *(s.quote for s in settings.symbols)})
+    try:
+        tallies = await ledger.tallies([Counter("day", day, quote) for quote in quotes])
+    except LedgerError as error:
+        log.warning("ledger unavailable", operation="metrics", error=str(error))
+        return
+    used = {
+        c.asset: t.amount / of_quote(settings.limits.daily_notionals, c.asset) for c, t in tallies.items()
+    }
+    for quote, ratio in used.items():
+        metrics.set(DAILY_NOTIONAL_USED_RATIO, float(ratio), quote)
+    metrics.set(DAILY_NOTIONAL_PEAK_RATIO, float(max(used.values())))
+
+
+def measure_exchanges(metrics: Metrics, records: Mapping[str, HealthRecord]) -> None:
+    """Tell how the venues are; where none was measured nothing is told."""
+    for venue, record in records.items():
+        metrics.set(EXCHANGE_HEALTH_SCORE, record.metrics.health_score, venue)
+        metrics.set(EXCHANGE_LATENCY_MS, record.metrics.latency_ms, venue)
+        metrics.set(EXCHANGE_SUCCESS_RATE, record.metrics.success_rate, venue)
+    if records:
+        metrics.set(EXCHANGES_HEALTHY, sum(r.metrics.is_healthy for r in records.values()))
