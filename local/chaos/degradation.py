@@ -13,7 +13,7 @@ from local.chaos.campaign import Document, Placed, Runner
 from local.chaos.client import Answer
 from local.chaos.draws import VENUES, Drawn, Episode, Manner
 
-PER_CASE = 3
+PER_CASE = 2
 BACK_S = 120.0
 ENDED_S = 60.0
 MOST_TRIES = 12

@@ -12,8 +12,8 @@ VENUES = ("binance", "coinbase", "kraken")
 SYMBOLS: Mapping[str, float] = {"BTC/USDT": 1.0, "ETH/USDT": 25.0}
 """What is traded, and how many of its units make about one of the first."""
 STRATEGIES = ("best_liquidity", "best_liquidity", "cost_optimization", "best_execution", "lowest_latency")
-TARGETS = ("binance", "binance", "kraken", "kraken", "coinbase", "*")
-"""Where an episode's faults are; the cheapest venue gets most orders, so most faults, too."""
+TARGETS = ("binance", "binance", "binance", "coinbase", "coinbase", "kraken", "*")
+"""Where an episode's faults are: most where most orders go, fewest where most must not be asked."""
 LATEST_MS = 9000
 """How late a request reaches a venue at most: sooner than any look there may count (docs/resolution.md)."""
 HIDDEN_MS = 1500

@@ -15,8 +15,9 @@ from sor_core.domain.order import Order, Side
 from sor_core.domain.trading import OrderKind, WouldTake
 from sor_core.execution.outcome import net_amounts, outcome
 from sor_core.execution.protocol import TradingMode
-from sor_core.execution.record import AttemptState, OrderStatus, TimeInForce
+from sor_core.execution.record import AttemptState, OrderRecord, OrderStatus, TimeInForce
 from sor_core.execution.request import RefusalReason, Refused
+from sor_core.metrics import VISIBILITY_LAG_SECONDS, series_of
 from sor_core.routing import verify
 from sor_core.services.execute import DryRun, Executed
 from tests.contract.trading_house import VENUES, House, house
@@ -50,6 +51,17 @@ async def test_a_market_order_is_split_filled_and_adds_up() -> None:
         assert sums.notional == paid
         assert holds(made) == {}
         assert day(made) == paid
+
+
+@pytest.mark.parametrize("venue", VENUES)
+async def test_how_late_its_order_shows_in_the_venues_query_is_measured(venue: str) -> None:
+    async with house() as made:
+        record = await made.execute(order("0.1", allowed_venues=ONLY[venue]), wait_s=5)
+        assert record.status is OrderStatus.FILLED
+        lags = [fields for event, fields in made.log.lines if event == "visibility lag"]
+        assert [lag["venue"] for lag in lags] == [venue]
+        told = made.metrics.take().observations[series_of(VISIBILITY_LAG_SECONDS, (venue,))]
+        assert len(told) == 1
 
 
 async def test_its_receipt_is_kept_and_proves_the_decision(tmp_path: Path) -> None:
@@ -120,8 +132,11 @@ async def test_a_limit_order_out_of_reach_expires_as_no_route() -> None:
 # Resting ------------------------------------------------------------------------------------------
 
 
-async def resting(made: House, amount: str = "1", price: str = "59995") -> Any:
-    asked = order(amount, price=price, max_slippage_bps=None)
+async def resting(
+    made: House, amount: str = "1", price: str = "59995", *, venue: str | None = None
+) -> OrderRecord:
+    venues = None if venue is None else ONLY[venue]
+    asked = order(amount, price=price, max_slippage_bps=None, allowed_venues=venues)
     return await made.execute(asked, time_in_force=TimeInForce.GTC, wait_s=5)
 
 
@@ -204,6 +219,31 @@ async def test_a_key_belongs_to_one_body_and_one_caller() -> None:
         assert refused.reason is RefusalReason.KEY_REUSED
         other = await made.execute(order("0.3"), keys=("k1",), caller="bob")
         assert other.order_id != first.order_id
+
+
+async def test_one_client_order_id_is_one_order_whatever_the_idempotency_keys() -> None:
+    async with house() as made:
+        first, again = [
+            await made.execute(order("0.1"), client_order_id="mine", keys=(key, "client_order_id:mine"))
+            for key in ("key:a", "key:b")
+        ]
+        assert again == first
+        assert made.truly_filled(first) == sum(Decimal(f["quantity"]) for f in made.true_fills())
+        other = await made.refused(order("0.2"), keys=("key:c", "client_order_id:mine"), body_hash="other")
+        assert isinstance(other, Refused)
+        assert other.reason is RefusalReason.KEY_REUSED
+
+
+async def test_one_client_order_id_at_the_same_moment_is_one_order_too() -> None:
+    async with house() as made:
+        requests = [
+            made.request(order("0.1"), client_order_id="mine", keys=(f"key:{i}", "client_order_id:mine"))
+            for i in range(5)
+        ]
+        outcomes = await asyncio.gather(*(made.process().execution.execute(r) for r in requests))
+        assert {type(outcome) for outcome in outcomes} == {Executed}
+        assert len(made.ledger.records) == 1  # type: ignore[attr-defined]
+        assert sum(Decimal(f["quantity"]) for f in made.true_fills()) <= Decimal("0.1")
 
 
 # Risk ---------------------------------------------------------------------------------------------

@@ -13,8 +13,6 @@ from sor_core.domain.money import exact
 from sor_core.domain.order import Order, Side, Strategy
 from sor_core.execution.outcome import net_amounts
 from sor_core.execution.record import OrderRecord, OrderStatus, TimeInForce
-from sor_core.services.execute import Executed
-from sor_core.services.reconciliation import ReconciliationService
 from tests.contract.test_execute import holds
 from tests.contract.trading_house import VENUES, House, house
 from tests.fakes.markets import order
@@ -114,25 +112,3 @@ async def test_the_sums_are_those_of_the_venues(seed: int) -> None:
             budget = record.terms.budget
             if budget is not None and record.side is Side.BUY:
                 assert -net_amounts(record).get("USDT", Decimal(0)) <= budget
-
-
-async def test_the_daily_reconciliation_agrees_and_finds_what_the_ledger_does_not_know() -> None:
-    async with house() as made:
-        for side in Side:
-            outcome = await made.process().execution.execute(made.request(order("1.2", side=side)))
-            assert isinstance(outcome, Executed)
-        await made.clock.sleep(300)
-        process = made.process()
-        venues = {v: p.trading for v, p in process.parties.items()}
-        service = ReconciliationService(venues, made.ledger, process.context)
-        report = await service.reconcile()
-        assert report.findings == []
-        assert (report.orders, report.foreign_orders) == (2, 0)
-        assert report.attempts >= 2
-        stored: Any = made.ledger.records  # type: ignore[attr-defined]
-        with exact():
-            ours = sum((net_amounts(r)["BTC"] for r in stored.values()), Decimal(0))
-            assert sum(each.get("BTC", Decimal(0)) for each in report.traded.values()) == ours
-        stored.pop(next(iter(stored)))  # the ledger forgets an order
-        report = await service.reconcile()
-        assert {f.what for f in report.findings} == {"unknown_order"}

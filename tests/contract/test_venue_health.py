@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 import pytest
@@ -17,6 +17,7 @@ from sor_core.domain.health import SystemStatus
 from sor_core.domain.instrument import FeeRates, Instrument, Symbol
 from sor_core.domain.market import Why
 from sor_core.health.breaker import BreakerState, Evidence
+from sor_core.health.measure import HealthRecord
 from sor_core.ports import ServerTime
 from sor_core.routing.verify import verify
 from sor_core.services.call_health import FLUSH_EVERY_MS, FLUSH_TIMEOUT_S, CallHealth
@@ -319,8 +320,18 @@ async def test_failures_of_many_routes_bring_a_venue_out_with_the_next_bad_probe
 # What orders meet with ------------------------------------------------------------------------------
 
 
-async def test_two_processes_at_once_lose_nothing(stage: Stage) -> None:
+async def test_processes_that_write_at_once_lose_nothing(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await stage.probe()
+    load = stage.store.load_health
+
+    async def slowly(venues: Sequence[str]) -> Mapping[str, HealthRecord]:
+        known = await load(venues)
+        await asyncio.sleep(0)  # all have read before the first writes
+        return known
+
+    monkeypatch.setattr(stage.store, "load_health", slowly)
     others = [stage.calls() for _ in range(3)]
     for calls in others:
         await fail(calls, "kraken")

@@ -29,7 +29,8 @@ from sor_core.execution.request import ExecuteRequest, Refused
 from sor_core.ports import OrderLedger
 from sor_core.services.context import Context
 from sor_core.services.control import ControlService
-from sor_core.services.desk import Counterparty, Desk
+from sor_core.services.counterparties import Counterparties, Counterparty
+from sor_core.services.desk import Desk
 from sor_core.services.drive import Driver
 from sor_core.services.execute import DryRun, Executed, ExecutionService
 from sor_core.services.failover import FailoverService, TaskAnswer
@@ -37,6 +38,7 @@ from sor_core.services.follow import Follower
 from sor_core.services.gather import Gatherer
 from sor_core.services.metering import Recorder
 from sor_core.settings import Settings
+from tests.contract.interposed import Instead, but
 from tests.fakes.memory_orders import MemoryOrderLedger
 from tests.fakes.memory_state import MemoryStateStore
 from tests.fakes.memory_trading import MemoryNonces, StaticCredentials
@@ -135,8 +137,12 @@ class House:
         self,
         ledger: OrderLedger | None = None,
         clients: tuple[httpx.AsyncClient, httpx.AsyncClient] | None = None,
+        trades: Mapping[str, Mapping[str, Instead]] | None = None,
     ) -> Process:
-        """A process with its own services; also with its own order and market data clients, where given."""
+        """A process with its own services; also with its own order and market data clients, where given.
+
+        `trades` takes methods of venues' trading adapters, by venue and name (`interposed.but`).
+        """
         settings, ledger = self.settings, ledger or self.ledger
         order_client, market_client = clients or (self.parts.client, self.market_client)
         parts = replace(self.parts, client=order_client)
@@ -146,13 +152,13 @@ class House:
             at = VenueClock(self.clock)
             url = self.venues.url
             parties[venue] = Counterparty(
-                trading(venue, parts, at, gateway_url=url),
+                but(trading(venue, parts, at, gateway_url=url), **(trades or {}).get(venue, {})),
                 market_data(venue, order_client, self.clock, gateway_url=url),
                 at,
             )
             public[venue] = market_data(venue, market_client, self.clock, gateway_url=url)
         gatherer = Gatherer(public, self.store, self.clock, self.new_id, settings, self.log)
-        desk = Desk(parties, gatherer, ledger, self.store, context)
+        desk = Desk(Counterparties(parties), gatherer, ledger, self.store, context)
         driver = Driver(desk, ledger, context)
         follower = Follower(desk, driver, ledger, self.machine, context)
         return Process(

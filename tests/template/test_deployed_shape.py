@@ -13,7 +13,8 @@ from local.template import REPOSITORY
 from sor_core.adapters.dynamo_orders_items import BY_CALLER, BY_DAY, OPEN
 from sor_core.api.execute import MOST_WAIT_S
 from sor_core.execution.record import OrderStatus
-from sor_core.services.desk import ASK_TIMEOUT_S, PLACE_TIMEOUT_S
+from sor_core.services.desk import PLACE_TIMEOUT_S
+from sor_core.services.lookout import ASK_TIMEOUT_S
 from tests.template.conftest import Translate
 
 GATEWAY_S = 29

@@ -67,6 +67,15 @@ def test_a_good_probe_just_before_its_time_counts() -> None:
     assert succeeded(early, Evidence.PROBE, opened.until_ms, POLICY).state is BreakerState.CLOSED
 
 
+def test_no_number_of_good_probes_closes_it_before_its_time() -> None:
+    breaker = run([False] * 3)[-1]
+    for at_ms in range(breaker.until_ms - 10, breaker.until_ms):
+        breaker = succeeded(breaker, Evidence.PROBE, at_ms, POLICY)
+        assert breaker.state is BreakerState.OPEN
+
+    assert succeeded(breaker, Evidence.PROBE, breaker.until_ms, POLICY).state is BreakerState.CLOSED
+
+
 def test_one_failure_opens_a_half_open_one_again_and_keeps_since_when_it_is_out() -> None:
     opened = run([False] * 3)[-1]
     again = failed(opened, Evidence.PROBE, opened.until_ms, "refused", POLICY)

@@ -299,3 +299,16 @@ def test_a_line_for_each_set_of_dimensions(capsys: pytest.CaptureFixture[str]) -
 def test_without_a_namespace_no_line_is_written(capsys: pytest.CaptureFixture[str]) -> None:
     EmfWriter("").write(some().take())
     assert capsys.readouterr().out == ""
+
+
+# In the documentation ----------------------------------------------------------------------------
+
+
+def test_the_documentation_lists_every_metric_and_no_other() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    told = []
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split(" | ")]
+        if line.startswith("| `") and len(cells) == 5:
+            told.append((cells[0].strip("`"), cells[1], re.findall(r"`(\w+)`", cells[2]), cells[3]))
+    assert told == [(m.name, m.kind, [label.name for label in m.labels], m.help) for m in METRICS.values()]

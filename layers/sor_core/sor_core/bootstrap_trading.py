@@ -49,7 +49,8 @@ from sor_core.metrics import RATE_LIMIT_BUDGET_USED_RATIO
 from sor_core.ports import LedgerError
 from sor_core.services.context import Context
 from sor_core.services.control import ControlService, ReviewError
-from sor_core.services.desk import Counterparty, Desk
+from sor_core.services.counterparties import Counterparties, Counterparty
+from sor_core.services.desk import Desk
 from sor_core.services.drive import Driver
 from sor_core.services.execute import DryRun, ExecutionService
 from sor_core.services.failover import FailoverService
@@ -93,7 +94,7 @@ class _TradingRuntime(Runtime):
         self._budgets: dict[str, VenueBudget] = {}
         self.counterparties = {venue: self._counterparty(venue, parts) for venue in settings.venues}
         gatherer = Gatherer(self.venues, self.store, self.clock, new_id, settings, self.log)
-        self.desk = Desk(self.counterparties, gatherer, self.ledger, self.store, context)
+        self.desk = Desk(Counterparties(self.counterparties), gatherer, self.ledger, self.store, context)
         driver = Driver(self.desk, self.ledger, context)
         self.follower = Follower(self.desk, driver, self.ledger, failover, context)
         self.execution = ExecutionService(self.desk, driver, self.follower, self.ledger, context)

@@ -110,7 +110,7 @@ class ControlService:
 
     async def _evidence(self, attempt: Attempt) -> Evidence:
         try:
-            return Evidence(attempt, await self._desk.shown(attempt), "")
+            return Evidence(attempt, await self._desk.lookout.shown(attempt), "")
         except VenueError as error:
             return Evidence(attempt, None, f"{error.failure}: {error.detail}")
 
@@ -154,6 +154,6 @@ class ControlService:
 
     async def _shown(self, attempt: Attempt) -> VenueOrder | None:
         try:
-            return await self._desk.shown(attempt)
+            return await self._desk.lookout.shown(attempt)
         except VenueError as error:
             raise ReviewError(f"{attempt.venue} does not answer: {error.failure}") from error

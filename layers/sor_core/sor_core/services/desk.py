@@ -6,20 +6,16 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Protocol
 
 from sor_core.domain.account import AccountFees, Balance
-from sor_core.domain.errors import VenueError, VenueFailure
+from sor_core.domain.errors import VenueError
 from sor_core.domain.instrument import FeeRates, Instrument, Symbol
 from sor_core.domain.market import Exclusion, VenueMarket, Why
 from sor_core.domain.order import Order, Side
 from sor_core.domain.trading import (
     CancelOutcome,
     CheckOutcome,
-    Found,
     FrozenRequest,
-    NotFoundNow,
-    OrderState,
     Placement,
     PlaceOutcome,
     Refusal,
@@ -27,72 +23,37 @@ from sor_core.domain.trading import (
     RejectReason,
     Unknown,
     UnknownWhy,
-    VenueOrder,
 )
 from sor_core.execution.dues import Ceiling, Counter
-from sor_core.execution.evidence import judge
-from sor_core.execution.protocol import Intention, NotSeen, NoWord, Observation, Seen, fence_at
+from sor_core.execution.protocol import Intention
 from sor_core.execution.record import (
-    Absence,
     Attempt,
-    AttemptState,
     OrderRecord,
     PlannedLeg,
     client_order_id,
 )
 from sor_core.health.breaker import Evidence
 from sor_core.health.measure import why_not_traded
-from sor_core.metrics import EXECUTION_LATENCY_SECONDS, VISIBILITY_LAG_SECONDS
+from sor_core.metrics import EXECUTION_LATENCY_SECONDS
 from sor_core.ports import (
     CachedMarket,
     OrderLedger,
-    ServerTime,
     StateError,
     StateStore,
-    VenueMarketData,
-    VenueTrading,
 )
 from sor_core.services.context import Context
+from sor_core.services.counterparties import Counterparties
 from sor_core.services.gather import Gatherer
+from sor_core.services.lookout import ASK_TIMEOUT_S, Lookout
 
 PLACE_TIMEOUT_S = 8.0
 """How long an answer to an order is waited for; Binance may take 10 s, most take a tenth of one."""
 SEND_WITHIN_MS = 900
 """How long after it is written down an attempt may still be sent. Shorter than every venue's window."""
-ASK_TIMEOUT_S = 4.0
 STATE_TIMEOUT_S = 1.0
 FEES_LIFE_MS = 3_600_000
 """How long an account's fees are believed; tiers move once a day at most."""
-ORDERS_MARGIN_MS = 3_600_000
-FILLS_MARGIN_MS = 10_000
-"""How long before an attempt its venue's lists are read from. That of orders begins long before that
-of fills: a fill whose order is not listed proves nothing."""
 _UNSENT = frozenset({RejectReason.NOT_SENT, RejectReason.HELD_BACK})
-WATCH_S = 1.0
-"""How long an answer may wait for the visibility of its orders to be measured."""
-_VISIBILITY_PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8)
-
-
-class VenueTime(Protocol):
-    """A venue's clock as we see it."""
-
-    def now_ms(self) -> int:
-        """Unix milliseconds by the venue's clock."""
-        ...
-
-    def set_by(self, told: ServerTime) -> None:
-        """Take over what the venue told."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Counterparty:
-    """One venue's trading side."""
-
-    trading: VenueTrading
-    public: VenueMarketData
-    """Over the same connections: asking the time warms them."""
-    time: VenueTime
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,18 +87,18 @@ class Desk:
 
     def __init__(
         self,
-        counterparties: Mapping[str, Counterparty],
+        venues: Counterparties,
         gatherer: Gatherer,
         ledger: OrderLedger,
         store: StateStore,
         context: Context,
     ) -> None:
-        self._venues = counterparties
+        self._venues = venues
+        self.lookout = Lookout(venues, gatherer.calls, context)
         self._gatherer = gatherer
         self._ledger = ledger
         self._store = store
         self._clock = context.clock
-        self._sleep = context.sleep
         self._settings = context.settings
         self._log = context.log
         self._metrics = context.metrics
@@ -206,7 +167,7 @@ class Desk:
                 balances, fees, _ = await asyncio.gather(
                     balance,
                     self._account_fees(venue, order, timeout_s),
-                    self.tell_time(venue, timeout_s),
+                    self._venues.tell_time(venue, timeout_s),
                 )
         except TimeoutError:
             return Exclusion(venue, "timeout", "the account did not answer in time")
@@ -223,14 +184,6 @@ class Desk:
             fees = await self._venues[venue].trading.account_fees(order.symbol, timeout_s=timeout_s)
             self._fees[key] = (fees, now_ms + FEES_LIFE_MS)
         return fees.rates(order.side)
-
-    async def tell_time(self, venue: str, timeout_s: float) -> ServerTime:
-        """Ask a venue's time and set its clock here by it; raises `VenueError`."""
-        self._trading(venue)
-        party = self._venues[venue]
-        told = await party.public.server_time(timeout_s=timeout_s)
-        party.time.set_by(told)
-        return told
 
     def intentions(
         self, order_id: str, order: Order, legs: Sequence[PlannedLeg], view: View, first_number: int
@@ -296,7 +249,7 @@ class Desk:
     async def replayable_ms(self, attempt: Attempt) -> int:
         """For how long a request may still be repeated, by the venue's own clock; 0 or less: no more."""
         try:
-            told = await self.tell_time(attempt.venue, ASK_TIMEOUT_S)
+            told = await self._venues.tell_time(attempt.venue, ASK_TIMEOUT_S)
         except VenueError as error:
             self._log.warning("not replayed", venue=attempt.venue, failure=error.failure)
             return 0
@@ -310,108 +263,13 @@ class Desk:
         )
         return await self._calls.timed(attempt.venue, Evidence.ORDER, sending)
 
-    async def look(self, attempts: Sequence[Attempt]) -> list[Observation]:
-        """Ask the venues what came of attempts."""
-        return list(await asyncio.gather(*(self._look(a) for a in attempts)))
-
-    async def _look(self, attempt: Attempt) -> Observation:
-        try:
-            # The venue's time is told before the question is asked: the question is younger.
-            venue_time_ms = 0
-            if attempt.state is not AttemptState.LIVE:
-                venue_time_ms = (await self.tell_time(attempt.venue, ASK_TIMEOUT_S)).venue_time_ms
-            question = self._trading(attempt.venue).query(attempt.ref, timeout_s=ASK_TIMEOUT_S)
-            found = await self._calls.timed(attempt.venue, Evidence.ACCOUNT, question)
-            match found:
-                case Found(order):
-                    if attempt.order is not None and attempt.order.state is OrderState.PENDING:
-                        self._tell_lag(attempt, self._clock.now_ms() - attempt.told_at_ms)
-                    return Seen(await self._with_fills(attempt.venue, order))
-                case Unknown():
-                    return NoWord(f"{found.why}: {found.detail}")
-                case NotFoundNow():
-                    return await self._look_through_history(attempt, venue_time_ms)
-        except VenueError as error:
-            return NoWord(f"{error.failure}: {error.detail}")
-
-    async def shown(self, attempt: Attempt) -> VenueOrder | None:
-        """An order as its venue shows it, with its fills; None where neither query nor history does.
-
-        Raises `VenueError` where the venue gives no clear answer.
-        """
-        seen = await self._look(replace(attempt, state=AttemptState.UNKNOWN, order=None))
-        if isinstance(seen, NotSeen) and seen.absence.venue_time_ms < fence_at(attempt):
-            raise VenueError(attempt.venue, VenueFailure.REFUSED, "too early to tell: it may still arrive")
-        match seen:
-            case Seen(order):
-                return order
-            case NotSeen():
-                return None
-            case NoWord(detail):
-                raise VenueError(attempt.venue, VenueFailure.REFUSED, detail)
-
-    async def _look_through_history(self, attempt: Attempt, venue_time_ms: int) -> Observation:
-        if attempt.state is AttemptState.LIVE:
-            return NoWord("the venue shows it no more, or not yet")
-        if venue_time_ms < fence_at(attempt):
-            return NotSeen(Absence(venue_time_ms, witnessed=False))  # too early to count
-        trading, symbol = self._trading(attempt.venue), attempt.request.placement.symbol
-        opened_at_ms = attempt.request.window.opens_at_ms
-        orders = await trading.orders_since(symbol, opened_at_ms - ORDERS_MARGIN_MS, timeout_s=ASK_TIMEOUT_S)
-        fills = await trading.fills_since(symbol, opened_at_ms - FILLS_MARGIN_MS, timeout_s=ASK_TIMEOUT_S)
-        return judge(attempt, venue_time_ms, orders, fills)
-
-    async def _with_fills(self, venue: str, order: VenueOrder) -> VenueOrder:
-        """Add the fills of an order that has ended, where they are not told yet; raises `VenueError`."""
-        if not order.state.is_final or not order.filled_size or order.fills_complete:
-            return order
-        fills = await self._trading(venue).fills(order.symbol, order.venue_order_id, timeout_s=ASK_TIMEOUT_S)
-        return replace(order, fills=tuple(fills))
-
     async def cancel(self, attempts: Sequence[Attempt]) -> list[CancelOutcome]:
         """Cancel what rests."""
         return list(await asyncio.gather(*(self._cancel(a) for a in attempts)))
 
     async def _cancel(self, attempt: Attempt) -> CancelOutcome:
         try:
-            request = self._trading(attempt.venue).cancel(attempt.ref, timeout_s=ASK_TIMEOUT_S)
+            request = self._venues[attempt.venue].trading.cancel(attempt.ref, timeout_s=ASK_TIMEOUT_S)
         except VenueError as error:
             return Unknown(UnknownWhy.REFUSED, error.detail)
         return await self._calls.timed(attempt.venue, Evidence.ACCOUNT, request)
-
-    def _trading(self, venue: str) -> VenueTrading:
-        """The trading side of a venue; raises `VenueError` for one that is configured no more."""
-        party = self._venues.get(venue)
-        if party is None:
-            raise VenueError(venue, VenueFailure.REFUSED, "SOR_VENUES does not name it any more")
-        return party.trading
-
-    async def watch_visibility(self, attempts: Sequence[Attempt], placed_at_ms: int) -> None:
-        """Measure how long orders take to show in the venue's query that its answer told of in full.
-
-        What the visibility bound of `domain.trading.Fence` is held against; it is told as a warning
-        from half of the bound. Of other orders the question that follows measures it. What the
-        attempts say of the venues' health is written meanwhile.
-        """
-        try:
-            async with asyncio.timeout(WATCH_S):
-                await asyncio.gather(self.tell_health(), *(self._watch(a, placed_at_ms) for a in attempts))
-        except TimeoutError:
-            self._log.info("visibility not measured", venues=[a.venue for a in attempts])
-
-    async def _watch(self, attempt: Attempt, placed_at_ms: int) -> None:
-        ref = replace(attempt.ref, venue_order_id=None)
-        trading = self._trading(attempt.venue)
-        found = await trading.query(ref, timeout_s=WATCH_S)
-        for pause_s in _VISIBILITY_PAUSES_S:
-            if not isinstance(found, NotFoundNow):
-                break
-            await self._sleep(pause_s)
-            found = await trading.query(ref, timeout_s=WATCH_S)
-        if not isinstance(found, Unknown):
-            self._tell_lag(attempt, self._clock.now_ms() - placed_at_ms)
-
-    def _tell_lag(self, attempt: Attempt, lag_ms: int) -> None:
-        self._metrics.observe(VISIBILITY_LAG_SECONDS, lag_ms / 1000, attempt.venue)
-        tell = self._log.warning if lag_ms * 2 > attempt.fence.visible_ms else self._log.info
-        tell("visibility lag", venue=attempt.venue, lag_ms=lag_ms, bound_ms=attempt.fence.visible_ms)

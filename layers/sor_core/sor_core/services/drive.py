@@ -107,7 +107,7 @@ class Driver:
             case protocol.Send(numbers):
                 return await self._send(record, me, numbers, conclude=conclude)
             case protocol.Ask(numbers):
-                seen = await self._desk.look([record.attempt(n) for n in numbers])
+                seen = await self._desk.lookout.look([record.attempt(n) for n in numbers])
                 apply = _each(protocol.observed, numbers, seen, self._clock.now_ms())
             case protocol.Replay(number):
                 return await self._replay(record, me, number, conclude=conclude), me, None
@@ -134,8 +134,10 @@ class Driver:
         apply = _each(protocol.sent, numbers, outcomes, now_ms)
         me = replace(me, unsent=frozenset())
         told = [a for a in apply(record).attempts if a.number in numbers and a.state is AttemptState.ENDED]
-        record, _ = await asyncio.gather(
-            self._commit(record, me, apply, conclude=conclude), self._desk.watch_visibility(told, now_ms)
+        record, _, _ = await asyncio.gather(
+            self._commit(record, me, apply, conclude=conclude),
+            self._desk.lookout.watch_visibility(told, now_ms),
+            self._desk.tell_health(),
         )
         return record, me, None
 

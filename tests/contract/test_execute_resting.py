@@ -1,0 +1,79 @@
+"""Where and when the rest of a limit order goes to wait, and how it is done with once it is filled."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from sor_core.domain.trading import PlaceOutcome
+from sor_core.execution.record import OrderRecord, OrderStatus, TimeInForce
+from sor_core.services.execute import Executed
+from tests.contract.test_execute import ONLY, resting
+from tests.contract.trading_house import House, house
+from tests.fakes.markets import order
+
+
+async def filled_by_the_market(made: House, record: OrderRecord) -> OrderRecord:
+    for venue in {a.venue for a in record.attempts if a.rests}:
+        await made.book(venue, [["59900", "5"]], [["59990", "5"]])
+    await made.sweep(3)
+    return await made.record(record.order_id)
+
+
+async def test_the_rest_waits_at_no_venue_that_could_not_take_part_in_a_decision() -> None:
+    async with house() as made:
+
+        async def then_crossed(place: Any, *arguments: Any, **named: Any) -> PlaceOutcome:
+            placed: PlaceOutcome = await place(*arguments, **named)
+            await made.fault("binance", "crossed_book", endpoint="*")
+            return placed
+
+        await made.book("binance", [["59990", "1"]], [["60000", "0.1"]])
+        asked = order("0.3", price="60000", max_slippage_bps=None, allowed_venues=ONLY["binance"])
+        process = made.process(trades={"binance": {"place": then_crossed}})
+        outcome = await process.execution.execute(
+            made.request(asked, time_in_force=TimeInForce.GTC, wait_s=5)
+        )
+        assert isinstance(outcome, Executed)
+        record = outcome.record
+        assert record.filled == Decimal("0.1")
+        assert not any(a.rests for a in record.attempts)
+
+        await made.clear_faults()
+        await made.run_machine()
+        record = await made.record(record.order_id)
+        assert (record.status, [a.rests for a in record.attempts]) == (OrderStatus.RESTING, [False, True])
+
+
+async def test_it_rests_though_the_time_to_fill_at_once_is_over() -> None:
+    async with house(SOR_TAKER_FEES_BPS="binance=10,coinbase=20,kraken=20") as made:
+        await made.fault("binance", "drop", when="after", count=1)
+        record = await resting(made, "2", "60000")
+        assert record.status is OrderStatus.RESOLVING
+        await made.fault("binance", "refuse", endpoint="query_order")
+        await made.clock.sleep(70)
+        assert made.clock.now_ms() > record.terms.give_up_at_ms
+        await made.clear_faults()
+        await made.sweep(3)
+        record = await made.record(record.order_id)
+        assert record.status is OrderStatus.RESTING
+        assert record.at_stake == 2
+        assert (await filled_by_the_market(made, record)).status is OrderStatus.FILLED
+
+
+async def test_it_rests_though_no_round_to_fill_at_once_is_left() -> None:
+    async with house(SOR_MAX_ROUNDS="1") as made:
+        record = await resting(made, "2", "60000")
+        assert (record.status, record.rounds, record.filled) == (OrderStatus.RESTING, 2, Decimal("1.5"))
+        assert record.at_stake == 2
+
+
+@pytest.mark.parametrize("amount", ["0.200000004", "0.2"])
+async def test_what_no_venue_takes_of_it_leaves_it_filled(amount: str) -> None:
+    async with house() as made:
+        record = await resting(made, amount, venue="binance")
+        assert record.status is OrderStatus.RESTING
+        done = await filled_by_the_market(made, record)
+        assert (done.status, done.filled) == (OrderStatus.FILLED, Decimal("0.2"))
