@@ -151,10 +151,10 @@ class _Search:
 
     def _visit(self, on: list[int], free: list[int], max_legs: int) -> None:
         room = max_legs - len(on)
-        low = sum(self.curves[i].lo for i in on)
+        low = sum([self.curves[i].lo for i in on])
         free = [i for i in free if low + self.curves[i].lo <= self.total] if room else []
-        high = sum(self.curves[i].hi for i in on)
-        high += sum(sorted((self.curves[i].hi for i in free), reverse=True)[:room])
+        high = sum([self.curves[i].hi for i in on])
+        high += sum(sorted([self.curves[i].hi for i in free], reverse=True)[:room])
         if low > self.total or high < self.total:
             return
         self.nodes += 1
@@ -176,8 +176,8 @@ class _Search:
 
     def _relax(self, on: list[int], free: list[int], room: int) -> _Relaxed:
         """Best Lagrangian bound with `on` fixed and at most `room` of `free`; lots relaxed."""
-        low = min(c.unit_cost(0) for c in self.curves) - 1
-        high = max(c.unit_cost(-1) for c in self.curves) + 1
+        low = min([c.unit_cost(0) for c in self.curves]) - 1
+        high = max([c.unit_cost(-1) for c in self.curves]) + 1
         at_high = self._at(high, on, free, room)
         # Fixed costs and minimums can hold a curve back beyond its worst level: raise the price.
         # It ends: at a high enough price the curves with most to give are chosen, and they suffice.
@@ -236,13 +236,15 @@ class _Search:
         bound, total = price * self.total, 0
         worth: list[tuple[int, int, int]] = []
         for i in on:
-            size, gain = self._gain(i, price)
-            gains[i] = gain
+            curve = self.curves[i]
+            size, cost = curve.best(price)
+            gains[i] = gain = curve.fixed + cost - price * size
             bound += gain
             total += size
         for i in free:
-            size, gain = self._gain(i, price)
-            gains[i] = gain
+            curve = self.curves[i]
+            size, cost = curve.best(price)
+            gains[i] = gain = curve.fixed + cost - price * size
             if gain <= 0:
                 worth.append((gain, i, size))
         if len(worth) > room:
@@ -251,11 +253,6 @@ class _Search:
             bound += gain
             total += size
         return _Relaxed(bound, total, tuple([i for _, i, _ in worth]), gains)
-
-    def _gain(self, i: int, price: int) -> tuple[int, int]:
-        """Curve `i`'s best size at a price, and what using it adds to the bound."""
-        size, cost = self.curves[i].best(price)
-        return size, self.curves[i].fixed + cost - price * size
 
     def _leaf(self, members: tuple[int, ...], bound: int) -> None:
         if members in self._seen:

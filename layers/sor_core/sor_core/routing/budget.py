@@ -29,12 +29,13 @@ def largest_within_budget(order: Order, ranked: Sequence[Candidate], pricing: Pr
     places = pricing.scale.price_places + pricing.scale.size_places + pricing.cost_places
     budget = int(order.quote_amount.scaleb(places).to_integral_value(ROUND_FLOOR))
     most = sum(c.hi for c in ranked)
-    dearest = max(c.ladder.prices[-1] for c in ranked) * pricing.one
+    dearest = max(c.ladder.price(-1) for c in ranked) * pricing.one
     step = size_step(ranked, min(most, budget // dearest))
 
     def split_at(size: int) -> tuple[Split, int]:
-        split = solve(order.strategy, ranked, pricing, size, order.max_legs)
-        return split, _money(ranked, split, pricing)
+        split = solve(ranked, pricing, size, order.max_legs)
+        money = sum([c.money(part) for c, part in zip(ranked, split.sizes, strict=True) if part])
+        return split, money
 
     high = most // step * step
     best, money = split_at(high)
@@ -59,12 +60,3 @@ def largest_within_budget(order: Order, ranked: Sequence[Candidate], pricing: Pr
                 break
             low, low_money, best = size, money, split
     return best, False
-
-
-def _money(ranked: Sequence[Candidate], split: Split, pricing: Pricing) -> int:
-    sign = pricing.side.sign
-    total = 0
-    for candidate, size in zip(ranked, split.sizes, strict=True):
-        if size:
-            total += pricing.curve(candidate, fee=pricing.fee(candidate)).cost(size) * sign
-    return total

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from typing import Self
 
 from sor_core.domain.instrument import Instrument
 from sor_core.domain.market import Exclusion, Policy, VenueMarket, Why
-from sor_core.domain.money import BPS, ceil_to_step, floor_to_step, plain
+from sor_core.domain.money import BPS, floor_to_step, plain
 from sor_core.domain.order import Order, Side
+from sor_core.routing.curves import Curve
 from sor_core.routing.ladder import (
     FINEST_PLACES,
     FinerThanScaleError,
@@ -42,6 +44,22 @@ class Field:
     """Whether some venue could serve more if the account had more there."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Reach:
+    """How far every book is walked."""
+
+    cap: Decimal
+    mid_float: float
+    cap_float: float
+    enough_size: int | None
+    """Base at which the order is covered; None for a quote-sized one."""
+
+    @classmethod
+    def of(cls, order: Order, mid: Decimal, cap: Decimal, scale: Scale) -> Self:
+        enough = None if order.amount is None else _floor(order.amount, scale.size_places)
+        return cls(cap, float(mid), float(cap), enough)
+
+
 def price_cap(order: Order, mid: Decimal) -> Decimal:
     """The worst admissible price: the limit, the slippage bound, or the tighter of both."""
     sign = order.side.sign
@@ -52,8 +70,9 @@ def price_cap(order: Order, mid: Decimal) -> Decimal:
 
 
 def limit_price(cap: Decimal, instrument: Instrument, side: Side) -> Decimal:
-    """The cap on the venue's tick, rounded so that it is never worse than the cap."""
-    return floor_to_step(cap, instrument.tick) if side is Side.BUY else ceil_to_step(cap, instrument.tick)
+    """The cap on the venue's tick, rounded so that it is never worse than the cap; within `exact()`."""
+    rounding = ROUND_FLOOR if side is Side.BUY else ROUND_CEILING
+    return (cap / instrument.tick).to_integral_value(rounding) * instrument.tick
 
 
 def build_field(
@@ -79,13 +98,14 @@ def _build(
     scale: Scale,
 ) -> Field:
     fee_places = max(places_of(m.fees.taker_fee_bps / BPS) for m in markets)
-    pricing = Pricing(order.side, scale, fee_places, mid, policy)
+    pricing = Pricing.of(order, scale, fee_places, mid, policy)
+    reach = _Reach.of(order, mid, cap, scale)
     found: list[Candidate] = []
     excluded: list[Exclusion] = []
     beyond = False
     for market in markets:
         try:
-            outcome, capped = _candidate(order, market, mid, cap, pricing)
+            outcome, capped = _candidate(order, market, reach, pricing)
         except MalformedBookError as error:
             excluded.append(Exclusion(market.venue, Why.MALFORMED_BOOK, str(error)))
             continue
@@ -100,9 +120,7 @@ def _build(
             excluded.append(outcome)
         else:
             found.append(outcome)
-    most = sum(c.hi for c in found)
-    if order.amount is not None:
-        most = _floor(order.amount, scale.size_places)
+    most = sum(c.hi for c in found) if reach.enough_size is None else reach.enough_size
     step = size_step(found, most)
     short = any(e.why is Why.NO_FUNDS for e in excluded) or any(c.short_of_funds for c in found)
     return Field(pricing, tuple(found), most // step * step, tuple(excluded), beyond, short)
@@ -118,56 +136,58 @@ def size_step(candidates: Sequence[Candidate], size: int) -> int:
 
 
 def _candidate(
-    order: Order, market: VenueMarket, mid: Decimal, cap: Decimal, pricing: Pricing
+    order: Order, market: VenueMarket, reach: _Reach, pricing: Pricing
 ) -> tuple[Candidate | Exclusion, bool]:
     book, instrument, scale, policy = market.book, market.instrument, pricing.scale, pricing.policy
     levels = book.asks if order.side is Side.BUY else book.bids
-    venue_cap = limit_price(cap, instrument, order.side)
+    venue_cap = limit_price(reach.cap, instrument, order.side)
     ladder = walk(
         levels,
         order.side,
         scale,
         cap=_towards(order.side, venue_cap, scale),
-        enough_size=None if order.amount is None else _floor(order.amount, scale.size_places),
+        enough_size=reach.enough_size,
         enough_notional=_enough_notional(order, market, venue_cap, scale),
     )
-    reach = (order.side, float(mid), float(cap))
-    depth = depth_of_whole(ladder, *reach, scale) or depth_of(levels, *reach)
+    within = (order.side, reach.mid_float, reach.cap_float)
+    depth = depth_of_whole(ladder, *within, scale) or depth_of(levels, *within)
     full = policy.full_liquidity_notional(instrument.symbol.quote)
     score = liquidity_score(depth.notional_in_band, float(full))
-    return _bounded(order, market, ladder, depth, score, venue_cap, scale), ladder.capped
+    return _bounded(market, ladder, depth, score, venue_cap, reach, pricing), ladder.capped
 
 
 def _bounded(
-    order: Order,
     market: VenueMarket,
     ladder: Ladder,
     depth: Depth,
     score: float,
     venue_cap: Decimal,
-    scale: Scale,
+    reach: _Reach,
+    pricing: Pricing,
 ) -> Candidate | Exclusion:
-    instrument = market.instrument
-    if not ladder.prices:
+    instrument, scale = market.instrument, pricing.scale
+    if not ladder.values:
         return Exclusion(market.venue, Why.NO_DEPTH, f"nothing at {plain(venue_cap)} or better")
-    lo, hi = _size_bounds(instrument, ladder, venue_cap, scale)
     lot = scale.size(instrument.lot)
-    if order.amount is not None:
-        hi = min(hi, _floor(order.amount, scale.size_places) // lot * lot)
-    if hi < lo:
+    lo, most = _size_bounds(instrument, ladder, _towards(pricing.side, venue_cap, scale), lot, scale)
+    if reach.enough_size is not None:
+        most = min(most, reach.enough_size // lot * lot)
+    if most < lo:
         smallest = plain(scale.to_size(lo))
         detail = f"takes no less than {smallest} {instrument.symbol.base} here"
         return Exclusion(market.venue, Why.BELOW_MINIMUM, detail)
-    funded = funded_size(market, venue_cap, order.side)
-    if funded is None:
-        return Candidate(market, ladder, lot, lo, hi, score, depth.size_within_cap)
-    within = scale.size(min(funded, scale.to_size(hi)))
-    if within < lo:
-        detail = f"has funds for {plain(funded)} {instrument.symbol.base}"
-        return Exclusion(market.venue, Why.NO_FUNDS, detail)
-    return Candidate(
-        market, ladder, lot, lo, within, score, depth.size_within_cap, short_of_funds=within < hi
-    )
+    hi = most
+    funded = funded_size(market, venue_cap, pricing.side)
+    if funded is not None:
+        hi = scale.size(min(funded, scale.to_size(most)))
+        if hi < lo:
+            detail = f"has funds for {plain(funded)} {instrument.symbol.base}"
+            return Exclusion(market.venue, Why.NO_FUNDS, detail)
+    all_in = pricing.all_in_factor(market)
+    factor, surcharge, fixed = pricing.terms(market, all_in, score)
+    curve = Curve.of(ladder, factor=factor, addend=surcharge, lot=lot, lo=lo, hi=hi, fixed=fixed)
+    within = depth.size_within_cap
+    return Candidate(market, ladder, curve, score, within, venue_cap, all_in, short_of_funds=hi < most)
 
 
 def funded_size(market: VenueMarket, venue_cap: Decimal, side: Side) -> Decimal | None:
@@ -178,27 +198,33 @@ def funded_size(market: VenueMarket, venue_cap: Decimal, side: Side) -> Decimal 
     return floor_to_step(market.funds / worst, market.instrument.lot)
 
 
-def _size_bounds(instrument: Instrument, ladder: Ladder, venue_cap: Decimal, scale: Scale) -> tuple[int, int]:
+def _size_bounds(instrument: Instrument, ladder: Ladder, cap: int, lot: int, scale: Scale) -> tuple[int, int]:
     """Least and largest size, on the lot, that the venue's rules and its book admit.
 
     A venue may value an order at its limit price or at the market: the minimum notional is met at
     the lower of the two, the maximum at the higher.
     """
-    best = scale.to_price(ladder.prices[0])
-    low, high = min(best, venue_cap), max(best, venue_cap)
-    lot = instrument.lot
-    least = max(instrument.min_size, lot, instrument.min_notional / low)
-    lo = scale.size(ceil_to_step(least, lot))
-    hi = ladder.depth // scale.size(lot) * scale.size(lot)
+    best = ladder.price(0)
+    places = scale.price_places + scale.size_places
+    least = max(
+        lot,
+        _ceil(instrument.min_size, scale.size_places),
+        -(-_ceil(instrument.min_notional, places) // min(best, cap)),
+    )
+    most = ladder.depth
     if instrument.max_size is not None:
-        hi = min(hi, scale.size(floor_to_step(instrument.max_size, lot)))
+        most = min(most, _floor(instrument.max_size, scale.size_places))
     if instrument.max_notional is not None:
-        hi = min(hi, scale.size(floor_to_step(instrument.max_notional / high, lot)))
-    return lo, hi
+        most = min(most, _floor(instrument.max_notional, places) // max(best, cap))
+    return -(-least // lot) * lot, most // lot * lot
 
 
 def _floor(value: Decimal, places: int) -> int:
     return int(value.scaleb(places).to_integral_value(ROUND_FLOOR))
+
+
+def _ceil(value: Decimal, places: int) -> int:
+    return int(value.scaleb(places).to_integral_value(ROUND_CEILING))
 
 
 def _towards(side: Side, cap: Decimal, scale: Scale) -> int:

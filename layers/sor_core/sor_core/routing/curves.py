@@ -141,16 +141,19 @@ def marginal_runs(curve: Curve, at: int, start: int, end: int) -> list[Run]:
     return runs
 
 
-def marginal_price(chosen: Sequence[Curve], total: int) -> int:
-    """Least price of a level at which the relaxed sizes reach `total`; they must suffice for it."""
-    low, high = min(c.unit_cost(0) for c in chosen) - 1, max(c.unit_cost(-1) for c in chosen)
+def marginal_price(chosen: Sequence[Curve], total: int, between: tuple[int, int] | None = None) -> int:
+    """Least price of a level at which the relaxed sizes reach `total`; they must suffice for it.
+
+    With `between` it is more than the first of the two prices, and the second if no lower one will do.
+    """
+    low, high = between or (min([c.unit_cost(0) for c in chosen]) - 1, max([c.unit_cost(-1) for c in chosen]))
     for curve in chosen:  # after a curve's turn none of its levels is left between the two
         levels = curve.levels_between(low, high)
         first, last = levels.start, levels.stop
         while first < last:
             middle = (first + last) // 2
             price = curve.unit_cost(middle)
-            if sum(c.best_size(price) for c in chosen) >= total:
+            if sum([c.best_size(price) for c in chosen]) >= total:
                 last, high = middle, price
             else:
                 first, low = middle + 1, price

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from decimal import Decimal
+from collections.abc import Mapping, Sequence
+from decimal import Context, Decimal
 
 from sor_core.domain.decision import (
     Alternative,
@@ -21,14 +21,17 @@ from sor_core.domain.money import BPS, exact, plain, round_significant
 from sor_core.domain.order import Order, OrderType, Side, Strategy
 from sor_core.routing.allocate import Split
 from sor_core.routing.budget import largest_within_budget
-from sor_core.routing.candidates import Field, build_field, limit_price, price_cap
+from sor_core.routing.candidates import Field, build_field, price_cap
 from sor_core.routing.certificate import make_certificate
 from sor_core.routing.score import fill_probability
-from sor_core.routing.screen import admits, arrival_mid, not_allowed, screen
-from sor_core.routing.strategies import Candidate, Pricing, rank, solve
+from sor_core.routing.screen import admits, mid_of, not_allowed, touch_or_exclusion
+from sor_core.routing.strategies import Candidate, Pricing, rank, size_alone, solve
 
 PRICE_DIGITS = 15
 """Significant digits of averages: as many as survive a reader's double."""
+
+_AVERAGE = Context(prec=PRICE_DIGITS)  # made once: making one costs as much as using it thrice
+_NOTHING = Decimal(0)
 
 
 def decide(
@@ -55,18 +58,21 @@ def decide(
     """
     with exact():
         excluded = list(failures)
-        eligible = []
+        eligible, touches = [], []
         for market in sorted(markets, key=lambda m: m.venue):  # the order of arrival is chance
             if not admits(order, market.venue):
                 excluded.append(not_allowed(market.venue))
-            elif (reason := screen(market, order.side, policy, now_ms)) is not None:
-                excluded.append(reason)
+                continue
+            seen = touch_or_exclusion(market, order.side, policy, now_ms)
+            if isinstance(seen, Exclusion):
+                excluded.append(seen)
             else:
                 eligible.append(market)
+                touches.append(seen)
         excluded.sort(key=lambda e: e.venue)
         if not eligible:
             return _no_venue(excluded)
-        mid = arrival_mid(eligible)
+        mid = mid_of(touches)
         cap = price_cap(order, mid)
         field = build_field(order, eligible, mid, cap, policy)
         excluded = sorted([*excluded, *field.excluded], key=lambda e: e.venue)
@@ -79,9 +85,9 @@ def _route(
     pricing = field.pricing
     if not field.candidates:
         return _nothing_fits(order, field, cap, excluded)
-    ranked = rank(order.strategy, field.candidates, pricing, field.target)
+    ranked = rank(field.candidates, pricing, field.target)
     if order.quote_amount is None:
-        split = solve(order.strategy, ranked, pricing, field.target, order.max_legs)
+        split = solve(ranked, pricing, field.target, order.max_legs)
         short = field.target - split.total >= min(c.lot for c in ranked)
     else:
         split, short = largest_within_budget(order, ranked, pricing)
@@ -109,17 +115,19 @@ def _assemble(
     pricing = field.pricing
     chosen = [(c, size) for c, size in zip(ranked, split.sizes, strict=True) if size]
     chosen.sort(key=lambda pair: -pair[1])  # stable: equal sizes keep the better venue first
-    legs = tuple(_leg(c, size, cap, pricing) for c, size in chosen)
-    costs = _costs([_taken(c, size, pricing) for c, size in chosen], pricing)
-    singles = {c.market.venue: _alone(c, split.total, pricing) for c in ranked}
+    legs = tuple([_leg(c, size, pricing) for c, size in chosen])
+    costs = _costs([(leg.amount, leg.notional, leg.fee) for leg in legs], pricing)
+    # The one venue of an unsplit order gives alone what it gives here.
+    singles = {
+        c.market.venue: costs if split.total == size else _alone(c, split.total, pricing)
+        for c, size in zip(ranked, split.sizes, strict=True)
+    }
     # A venue whose own lot keeps it from the last bit could still have taken the order.
     lots = {c.market.venue: c.market.instrument.lot for c in ranked}
     whole = {v: s for v, s in singles.items() if s is not None and costs.amount - s.amount < lots[v]}
     best_single = min(whole, key=lambda v: (whole[v].total_cost_bps, v), default=None)
     selected = legs[0].venue
-    gap = Decimal(split.cost - split.lower_bound).scaleb(
-        -pricing.scale.price_places - pricing.scale.size_places - pricing.cost_places
-    )
+    seen = [c.market for c in ranked]
     return Decision(
         selected=selected,
         reason=_reason(order.strategy, legs, ranked, whole),
@@ -135,18 +143,36 @@ def _assemble(
         confidence=_confidence(chosen, pricing, now_ms),
         best_single_venue=best_single,
         savings_bps=None if best_single is None else whole[best_single].total_cost_bps - costs.total_cost_bps,
-        optimality_gap_bps=round_significant(gap / (pricing.mid * costs.amount) * BPS, PRICE_DIGITS),
-        certificate=make_certificate(order.strategy, ranked, split, pricing),
-        alternatives=tuple(
-            Alternative(c.market.venue, alone, c.liquidity_score, c.market.latency_ms, c.market.reliability)
-            for c in ranked
-            if c.market.venue != selected and (alone := singles[c.market.venue]) is not None
-        ),
-        books=tuple(BookUsed(c.market.venue, c.market.book.age_ms(now_ms), c.market.source) for c in ranked),
+        optimality_gap_bps=_gap_bps(split, costs.amount, pricing),
+        certificate=make_certificate(ranked, split, pricing),
+        alternatives=_alternatives(ranked, selected, singles),
+        books=tuple([BookUsed(m.venue, m.book.age_ms(now_ms), m.source) for m in seen]),
         excluded=tuple(excluded),
         decided_at_ms=now_ms,
-        oldest_book_at_ms=min(c.market.book.received_at_ms for c in ranked),
+        oldest_book_at_ms=min([m.book.received_at_ms for m in seen]),
     )
+
+
+def _gap_bps(split: Split, amount: Decimal, pricing: Pricing) -> Decimal:
+    places = pricing.scale.price_places + pricing.scale.size_places + pricing.cost_places
+    gap = Decimal(split.cost - split.lower_bound).scaleb(-places)
+    return _AVERAGE.plus(gap / (pricing.mid * amount) * BPS)
+
+
+def _alternatives(
+    ranked: Sequence[Candidate], selected: str, singles: Mapping[str, Costs | None]
+) -> tuple[Alternative, ...]:
+    found = []
+    for candidate in ranked:
+        market = candidate.market
+        alone = singles[market.venue]
+        if market.venue != selected and alone is not None:
+            found.append(
+                Alternative(
+                    market.venue, alone, candidate.liquidity_score, market.latency_ms, market.reliability
+                )
+            )
+    return tuple(found)
 
 
 def _remaining(order: Order, split: Split, pricing: Pricing) -> Decimal:
@@ -162,34 +188,34 @@ def _taken(candidate: Candidate, size: int, pricing: Pricing) -> tuple[Decimal, 
 
 
 def _costs(parts: Sequence[tuple[Decimal, Decimal, Decimal]], pricing: Pricing) -> Costs:
-    amount = sum((p[0] for p in parts), Decimal(0))
-    notional = sum((p[1] for p in parts), Decimal(0))
-    fee = sum((p[2] for p in parts), Decimal(0))
+    amount = sum([p[0] for p in parts], _NOTHING)
+    notional = sum([p[1] for p in parts], _NOTHING)
+    fee = sum([p[2] for p in parts], _NOTHING)
     reference = pricing.mid * amount
     slippage = (notional - reference) / reference * BPS * pricing.side.sign
     return Costs(
         amount,
         notional,
         fee,
-        expected_price=round_significant(notional / amount, PRICE_DIGITS),
-        slippage_bps=round_significant(slippage, PRICE_DIGITS),
-        fee_bps=round_significant(fee / reference * BPS, PRICE_DIGITS),
+        expected_price=_AVERAGE.divide(notional, amount),
+        slippage_bps=_AVERAGE.plus(slippage),
+        fee_bps=_AVERAGE.plus(fee / reference * BPS),
     )
 
 
 def _alone(candidate: Candidate, target: int, pricing: Pricing) -> Costs | None:
-    size = min(candidate.hi, target // candidate.lot * candidate.lot)
-    return _costs([_taken(candidate, size, pricing)], pricing) if size >= candidate.lo else None
+    size = size_alone(candidate, target)
+    return _costs([_taken(candidate, size, pricing)], pricing) if size else None
 
 
-def _leg(candidate: Candidate, size: int, cap: Decimal, pricing: Pricing) -> Leg:
+def _leg(candidate: Candidate, size: int, pricing: Pricing) -> Leg:
     market, ladder = candidate.market, candidate.ladder
     amount, notional, fee = _taken(candidate, size, pricing)
     return Leg(
         venue=market.venue,
         amount=amount,
-        limit_price=limit_price(cap, market.instrument, pricing.side),
-        worst_price=pricing.scale.to_price(ladder.worst_price(size)),
+        limit_price=candidate.limit_price,
+        worst_price=pricing.scale.to_price(ladder.price(ladder.last_level(size))),
         notional=notional,
         fee=fee,
         fee_bps=market.fees.taker_fee_bps,

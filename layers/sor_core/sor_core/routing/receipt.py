@@ -356,12 +356,12 @@ def _level(level: BookLevel | None) -> Json | None:
 def _budget(order: Order, field: Field, decision: Decision) -> Json:
     """The largest size whose split is the decision's, and the split one step above, which is too dear."""
     pricing = field.pricing
-    ranked = rank(order.strategy, field.candidates, pricing, field.target)
+    ranked = rank(field.candidates, pricing, field.target)
     total = pricing.scale.size(decision.costs.amount)
     top, step = _grid(order.quote_amount or Decimal(0), ranked, pricing)
 
     def split_at(size: int) -> Split:
-        return solve(order.strategy, ranked, pricing, size, order.max_legs)
+        return solve(ranked, pricing, size, order.max_legs)
 
     if split_at(top).total == total:
         return {"asked": _text(pricing.scale.to_size(top)), "next": None}
@@ -378,7 +378,7 @@ def _budget(order: Order, field: Field, decision: Decision) -> Json:
 def _grid(budget: Decimal, ranked: Sequence[Candidate], pricing: Pricing) -> tuple[int, int]:
     """The sizes that `budget.largest_within_budget` tries: the multiples of a step up to a top."""
     places = pricing.scale.price_places + pricing.scale.size_places
-    dearest = max(c.ladder.prices[-1] for c in ranked)
+    dearest = max(c.ladder.price(-1) for c in ranked)
     most = sum(c.hi for c in ranked)
     affordable = int(budget.scaleb(places).to_integral_value(ROUND_FLOOR)) // dearest
     step = size_step(ranked, min(most, affordable))
@@ -388,7 +388,7 @@ def _grid(budget: Decimal, ranked: Sequence[Candidate], pricing: Pricing) -> tup
 def _next(ranked: Sequence[Candidate], split: Split, pricing: Pricing) -> Mapping[str, Any]:
     taken = [(c, size) for c, size in zip(ranked, split.sizes, strict=True) if size]
     places = pricing.scale.price_places + pricing.scale.size_places + pricing.cost_places
-    money = sum(pricing.curve(c, fee=pricing.fee(c)).cost(size) for c, size in taken) * pricing.side.sign
+    money = sum(c.money(size) for c, size in taken)
     return {
         "legs": [
             {"venue": c.market.venue, "amount": _text(pricing.scale.to_size(size))} for c, size in taken

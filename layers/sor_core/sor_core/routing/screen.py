@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 
 from sor_core.domain.market import Exclusion, Policy, VenueMarket, Why
@@ -23,8 +24,22 @@ def not_allowed(venue: str) -> Exclusion:
     return Exclusion(venue, Why.NOT_ALLOWED, "left out by the request")
 
 
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """The best bid and the best ask of a book."""
+
+    bid: Decimal
+    ask: Decimal
+
+
 def screen(market: VenueMarket, side: Side, policy: Policy, now_ms: int) -> Exclusion | None:
     """The first reason for which a venue that answered may not take part; None if it may."""
+    seen = touch_or_exclusion(market, side, policy, now_ms)
+    return seen if isinstance(seen, Exclusion) else None
+
+
+def touch_or_exclusion(market: VenueMarket, side: Side, policy: Policy, now_ms: int) -> Touch | Exclusion:
+    """What `screen` says, or the touch of a venue that may take part: read once, for the mid too."""
     venue, book, metrics = market.venue, market.book, market.metrics
     if not market.instrument.status.takes_limit_ioc:
         return Exclusion(venue, Why.NOT_TRADING, f"instrument is {market.instrument.status}")
@@ -51,7 +66,7 @@ def screen(market: VenueMarket, side: Side, policy: Policy, now_ms: int) -> Excl
         return Exclusion(venue, Why.MALFORMED_BOOK, str(error))
     if bid >= ask:
         return Exclusion(venue, Why.CROSSED_BOOK, f"bid {bid} not below ask {ask}")
-    return _thin(market, side, float(bid + ask) / 2, policy)
+    return _thin(market, side, float(bid + ask) / 2, policy) or Touch(bid, ask)
 
 
 def _thin(market: VenueMarket, side: Side, own_mid: float, policy: Policy) -> Exclusion | None:
@@ -73,6 +88,9 @@ def arrival_mid(markets: Sequence[VenueMarket]) -> Decimal:
 
     Every market must have passed `screen`; raises `ValueError` if none is given.
     """
-    bid = max(touch(m.book.bids) for m in markets)
-    ask = min(touch(m.book.asks) for m in markets)
-    return (bid + ask) / 2
+    return mid_of([Touch(touch(m.book.bids), touch(m.book.asks)) for m in markets])
+
+
+def mid_of(touches: Sequence[Touch]) -> Decimal:
+    """`arrival_mid` of venues whose touches are known."""
+    return (max([t.bid for t in touches]) + min([t.ask for t in touches])) / 2

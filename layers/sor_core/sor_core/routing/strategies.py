@@ -20,12 +20,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
-from functools import lru_cache
+from typing import Self
 
 from sor_core.domain.health import latency_utility
 from sor_core.domain.market import Policy, VenueMarket
 from sor_core.domain.money import BPS
-from sor_core.domain.order import Side, Strategy
+from sor_core.domain.order import Order, Side, Strategy
 from sor_core.routing.allocate import Split, allocate
 from sor_core.routing.curves import Curve
 from sor_core.routing.ladder import Ladder, Scale
@@ -37,126 +37,133 @@ class Candidate:
 
     market: VenueMarket
     ladder: Ladder
-    lot: int
-    lo: int
-    hi: int
+    curve: Curve
+    """What the strategy minimises here, with the bounds and the lot of sizes."""
     liquidity_score: float
     depth_within_cap: float
+    limit_price: Decimal
+    """The price cap on the venue's tick."""
+    all_in_factor: int
+    """A price times it is the price with fee in unit costs."""
     short_of_funds: bool = False
     """Whether the account's funds here, and nothing else, set `hi`."""
+
+    @property
+    def lot(self) -> int:
+        """Sizes are multiples of it."""
+        return self.curve.lot
+
+    @property
+    def lo(self) -> int:
+        """Least size but 0."""
+        return self.curve.lo
+
+    @property
+    def hi(self) -> int:
+        """Largest size."""
+        return self.curve.hi
+
+    def money(self, size: int) -> int:
+        """What `size` (1..`hi`) pays with fees, or brings less fees, in the integers of a cost."""
+        return self.all_in_factor * self.ladder.notional(size)
 
 
 @dataclass(frozen=True, slots=True)
 class Pricing:
     """The integers of one decision."""
 
+    strategy: Strategy
     side: Side
     scale: Scale
     cost_places: int
     """Decimal places of a fee rate: unit costs are prices times 10^cost_places."""
+    one: int
+    """A factor of 1 in unit costs."""
+    leg_cost: int
+    """The configured fixed cost of a leg in the integers of a cost."""
     mid: Decimal
     policy: Policy
 
-    @property
-    def one(self) -> int:
-        """A factor of 1 in unit costs."""
-        return int(10**self.cost_places)
+    @classmethod
+    def of(cls, order: Order, scale: Scale, cost_places: int, mid: Decimal, policy: Policy) -> Self:
+        """Scale an order's policy."""
+        places = scale.price_places + scale.size_places + cost_places
+        leg_cost = int(policy.leg_fixed_cost.scaleb(places).to_integral_value(ROUND_HALF_EVEN))
+        return cls(order.strategy, order.side, scale, cost_places, 10**cost_places, leg_cost, mid, policy)
 
-    def fee(self, candidate: Candidate) -> int:
-        """The taker fee rate as an integer of 10^-cost_places, exact."""
-        rate = candidate.market.fees.taker_fee_bps / BPS
-        return int(rate.scaleb(self.cost_places))
+    def all_in_factor(self, market: VenueMarket) -> int:
+        """What a price is multiplied by to count the venue's taker fee, exact."""
+        fee = (market.fees.taker_fee_bps / BPS).scaleb(self.cost_places)
+        return self.one + self.side.sign * int(fee)
 
-    def curve(self, candidate: Candidate, *, fee: int, surcharge: int = 0, fixed: int = 0) -> Curve:
-        """A candidate's cost curve at a fee, with a surcharge per unit of size."""
-        return Curve.of(
-            candidate.ladder,
-            factor=self.one + self.side.sign * fee,
-            addend=surcharge,
-            lot=candidate.lot,
-            lo=candidate.lo,
-            hi=candidate.hi,
-            fixed=fixed,
-        )
+    def terms(self, market: VenueMarket, all_in_factor: int, liquidity_score: float) -> tuple[int, int, int]:
+        """Factor, addend and fixed cost of what the strategy minimises on a venue.
 
-    def all_in(self, candidate: Candidate, *, surcharge: int = 0) -> Curve:
-        """Price with fee, and the configured fixed cost of a leg."""
-        return self.curve(candidate, fee=self.fee(candidate), surcharge=surcharge, fixed=self.leg_cost)
-
-    @property
-    def leg_cost(self) -> int:
-        """The fixed cost of a leg in the integers of a cost."""
-        places = self.scale.price_places + self.scale.size_places + self.cost_places
-        return int(self.policy.leg_fixed_cost.scaleb(places).to_integral_value(ROUND_HALF_EVEN))
+        lowest_latency ranks by all-in cost within its groups.
+        """
+        if self.strategy is Strategy.BEST_LIQUIDITY:
+            return self.one, 0, 0
+        if self.strategy is not Strategy.BEST_EXECUTION:
+            return all_in_factor, 0, self.leg_cost
+        surcharge = self.bps(_surcharge_bps(market, liquidity_score, self.policy))
+        return all_in_factor, surcharge, self.leg_cost
 
     def bps(self, value: Decimal) -> int:
         """Basis points of the arrival mid as an addend to a unit cost, rounded half-even."""
         places = self.scale.price_places + self.cost_places
         return int((self.mid * value / BPS).scaleb(places).to_integral_value(ROUND_HALF_EVEN))
 
-    def surcharge(self, candidate: Candidate) -> int:
-        """What best_execution adds to a unit's cost for a venue's shortcomings."""
-        return self.bps(surcharge_bps(candidate, self.policy))
-
 
 def surcharge_bps(candidate: Candidate, policy: Policy) -> Decimal:
-    """0 for a venue perfect in liquidity, latency and reliability, the tolerance for the worst."""
+    """What best_execution adds to a unit's cost for a venue's shortcomings, of the arrival mid.
+
+    0 for a venue perfect in liquidity, latency and reliability, the tolerance for the worst.
+    """
+    return _surcharge_bps(candidate.market, candidate.liquidity_score, policy)
+
+
+def _surcharge_bps(market: VenueMarket, liquidity_score: float, policy: Policy) -> Decimal:
     weights = policy.weights
     others = weights.liquidity + weights.latency + weights.reliability
     if others == 0:
         return Decimal(0)
     shortfall = (
-        weights.liquidity * _shortfall(candidate.liquidity_score / 10.0)
-        + weights.latency * _shortfall(latency_utility(candidate.market.latency_ms))
-        + weights.reliability * _shortfall(candidate.market.reliability)
+        weights.liquidity * _shortfall(liquidity_score / 10.0)
+        + weights.latency * _shortfall(latency_utility(market.latency_ms))
+        + weights.reliability * _shortfall(market.reliability)
     )
     return policy.best_execution_tolerance_bps * shortfall / others
 
 
-@lru_cache(maxsize=1024)  # a decision asks for each of its venues several times
 def _shortfall(utility: float) -> Decimal:
     # Six places: far finer than any utility is known, and the same on every machine.
     return 1 - Decimal(f"{min(1.0, max(0.0, utility)):.6f}")
 
 
-def curves_for(strategy: Strategy, candidates: Sequence[Candidate], pricing: Pricing) -> list[Curve]:
-    """The curves a strategy minimises; lowest_latency ranks by all-in cost within its groups."""
-    match strategy:
-        case Strategy.COST_OPTIMIZATION | Strategy.LOWEST_LATENCY:
-            return [pricing.all_in(c) for c in candidates]
-        case Strategy.BEST_LIQUIDITY:
-            return [pricing.curve(c, fee=0) for c in candidates]
-        case Strategy.BEST_EXECUTION:
-            return [pricing.all_in(c, surcharge=pricing.surcharge(c)) for c in candidates]
-
-
-def rank(
-    strategy: Strategy, candidates: Sequence[Candidate], pricing: Pricing, target: int
-) -> list[Candidate]:
+def rank(candidates: Sequence[Candidate], pricing: Pricing, target: int) -> list[Candidate]:
     """Order venues by what each would give alone, best first.
 
     Filling more comes first, then the strategy's own objective, then all that a trader would look
     at next; the name comes last, so that the order never depends on the order of arrival. A venue
     at least as good in every respect therefore never ranks lower.
     """
-    curves = curves_for(strategy, candidates, pricing)
-    splits = [alone(curve, target) for curve in curves]
-    cheapest = min(
-        (_per_unit(split) for split in splits if split.total == max(s.total for s in splits)), default=None
-    )
-    allowance = pricing.bps(pricing.policy.lowest_latency_tolerance_bps)
+    sizes = [size_alone(c, target) for c in candidates]
+    costs = [_per_unit(c.curve, size) for c, size in zip(candidates, sizes, strict=True)]
+    by_latency = pricing.strategy is Strategy.LOWEST_LATENCY and bool(candidates)
+    limit = Decimal(0)
+    if by_latency:
+        cheapest = min(cost for cost, size in zip(costs, sizes, strict=True) if size == max(sizes))
+        limit = cheapest + pricing.bps(pricing.policy.lowest_latency_tolerance_bps)
 
     def key(at: int) -> tuple[object, ...]:
-        candidate, split = candidates[at], splits[at]
+        candidate, cost = candidates[at], costs[at]
         market = candidate.market
-        cost = _per_unit(split)
-        first: tuple[object, ...] = (cost,)
-        if strategy is Strategy.LOWEST_LATENCY and cheapest is not None:
-            first = (cost > cheapest + allowance, market.latency_ms, cost)
+        latency_ms = market.latency_ms
         return (
-            -split.total,
-            *first,
-            market.latency_ms,
+            -sizes[at],
+            *((cost > limit, latency_ms) if by_latency else ()),
+            cost,
+            latency_ms,
             -candidate.liquidity_score,
             -market.reliability,
             market.fees.taker_fee_bps,
@@ -166,30 +173,21 @@ def rank(
     return [candidates[at] for at in sorted(range(len(candidates)), key=key)]
 
 
-def alone(curve: Curve, target: int) -> Split:
-    """What one curve gives without the others: all it can, up to the target."""
-    size = min(curve.hi, target // curve.lot * curve.lot)
-    if size < curve.lo:
-        return Split((0,), 0, 0, 0)
-    cost = curve.cost(size) + curve.fixed
-    return Split((size,), size, cost, cost)
+def size_alone(candidate: Candidate, target: int) -> int:
+    """What one venue gives without the others: all it can, up to the target; 0 below its least."""
+    size = min(candidate.hi, target // candidate.lot * candidate.lot)
+    return size if size >= candidate.lo else 0
 
 
-def _per_unit(split: Split) -> Decimal:
-    return Decimal(split.cost) / split.total if split.total else Decimal("Infinity")
+def _per_unit(curve: Curve, size: int) -> Decimal:
+    return Decimal(curve.cost(size) + curve.fixed) / size if size else Decimal("Infinity")
 
 
-def solve(
-    strategy: Strategy,
-    ranked: Sequence[Candidate],
-    pricing: Pricing,
-    target: int,
-    max_legs: int | None,
-) -> Split:
+def solve(ranked: Sequence[Candidate], pricing: Pricing, target: int, max_legs: int | None) -> Split:
     """Split `target` over `ranked` (best first: ties go to the better venue)."""
-    curves = curves_for(strategy, ranked, pricing)
+    curves = [c.curve for c in ranked]
     best = allocate(curves, target, max_legs)
-    if strategy is not Strategy.LOWEST_LATENCY or not best.total:
+    if pricing.strategy is not Strategy.LOWEST_LATENCY or not best.total:
         return best
     limit = best.cost + pricing.bps(pricing.policy.lowest_latency_tolerance_bps) * best.total
     by_latency = sorted(range(len(ranked)), key=lambda i: (ranked[i].market.latency_ms, i))
