@@ -4,7 +4,7 @@
 
 SHELL = /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run venues sor chaos test lint format types validate lock build deploy clean
+.PHONY: help run venues sor chaos explore test lint format types validate lock build deploy clean
 
 # $(call with,ENVIRONMENTS,COMMAND): make the environments, then become `python COMMAND` in the first of them.
 # `exec`, so that a signal to make's child is one to the program itself.
@@ -32,6 +32,9 @@ sor: ## the command line: make sor ARGS="route BTC/USDT --side buy --amount 0.5"
 
 chaos: ## orders through venues that fail and processes that die: make chaos ARGS="--orders 60 --seed 3"
 	$(call with,run aws,-m local.chaos $(ARGS))
+
+explore: ## every interleaving of an order's processes, venues and faults, deep: a quarter of an hour, some GB
+	$(call with,run,-m tests.explorer --deep $(ARGS))
 
 test: ## run every test
 	$(call with,test run aws sam,-m pytest $(ARGS))

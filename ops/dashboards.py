@@ -83,6 +83,11 @@ def _ratio(part: str, whole: str) -> str:
     return f"sum(rate({part}[$__rate_interval])) / sum(rate({whole}[$__rate_interval]))"
 
 
+# A sum of values below zero falls at times: `rate` would take that for a restart, `delta` does not.
+_MEAN_SAVINGS = (
+    "sum(delta(best_execution_savings_bps_sum[$__rate_interval]))"
+    " / sum(increase(best_execution_savings_bps_count[$__rate_interval]))"
+)
 _FAILOVERS = "increase(failover_events_total[$__rate_interval])"
 
 GROUPS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
@@ -182,7 +187,7 @@ GROUPS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 (
                     (
                         "mean",
-                        _ratio("best_execution_savings_bps_sum", "best_execution_savings_bps_count"),
+                        _MEAN_SAVINGS,
                     ),
                     *_quantiles("best_execution_savings_bps", 0.5, 0.9),
                 ),
@@ -241,7 +246,7 @@ GROUPS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 _each("process_memory_bytes", "Maximum", "function", tuple(FUNCTIONS)),
             ),
             Panel(
-                "Processor time per second",
+                "CPU time",
                 "s",
                 (
                     (

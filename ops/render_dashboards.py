@@ -39,7 +39,7 @@ _TURN_S = 0.4
 _FAULTS_EVERY = 25
 _STRATEGIES = ("best_execution", "lowest_latency", "best_liquidity", "cost_optimization")
 mpl.use("Agg")
-mpl.rcParams.update({"svg.hashsalt": "sor", "svg.fonttype": "none", "font.size": 7})
+mpl.rcParams.update({"font.size": 7, "savefig.dpi": 90})
 
 
 def main() -> None:
@@ -51,6 +51,7 @@ def main() -> None:
     arguments.add_argument("--seconds", type=float, default=300)
     arguments.add_argument("--out", type=Path, default=Path("docs"))
     given = arguments.parse_args()
+    httpx.get(f"{given.url}/health", timeout=10, trust_env=False).raise_for_status()
     address = given.url.partition("://")[2]
     log = given.log or Path(".build/run") / address.rpartition(":")[2] / "functions.log"
     with (
@@ -65,8 +66,8 @@ def main() -> None:
         ended_s = time.time()
         stop.set()
         sender.join()
-        draw_grafana(server, started_s, ended_s, given.out / "dashboard_grafana.svg")
-    draw_cloudwatch(log, started_s, ended_s, given.out / "dashboard_cloudwatch.svg")
+        draw_grafana(server, started_s, ended_s, given.out / "dashboard_grafana.png")
+    draw_cloudwatch(log, started_s, ended_s, given.out / "dashboard_cloudwatch.png")
 
 
 def traffic(url: str, venues: str, stop: threading.Event) -> None:
@@ -80,7 +81,8 @@ def traffic(url: str, venues: str, stop: threading.Event) -> None:
             if turn % _FAULTS_EVERY == _FAULTS_EVERY // 2:
                 fault = {"venue": "binance", "endpoint": "place_order", "fault": "drop", "when": "before"}
                 httpx.post(f"{venues}/sim/faults", json={**fault, "count": 1}, timeout=5, trust_env=False)
-            client.post("/api/route", json=order)
+            for _ in range(1 + turn % 3):
+                client.post("/api/route", json=order)
             if turn % 3 == 0:
                 client.post("/api/execute", json=order, headers={"Prefer": "wait=1"})
 
@@ -219,12 +221,13 @@ def draw(pictures: list[tuple[str, list[tuple[str, Points]], bool]], to: Path) -
                 below = [0.0, *(count for _, count in points)]
                 names = [f"{bound:g}" for bound, _ in points]
                 axis.bar(names, [b - a for a, b in itertools.pairwise(below)])
+                axis.tick_params(axis="x", labelrotation=60)
             elif points:
                 axis.plot(*zip(*points, strict=True), label=label, linewidth=0.9, marker=".", markersize=2)
         if not bars:
             axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]))
             axis.legend(fontsize=5, loc="best", frameon=False)
-    figure.savefig(to, metadata={"Date": None})
+    figure.savefig(to)
     plt.close(figure)
     print(f"{to}: {to.stat().st_size // 1024} KB")  # noqa: T201 - what the command says
 

@@ -22,7 +22,7 @@ from local.chaos import report
 from local.chaos.campaign import Document, Runner
 from local.chaos.checks import Books, violations
 from local.chaos.degradation import degrade
-from local.chaos.draws import draw_campaign
+from local.chaos.draws import Campaign, draw_campaign
 from local.chaos.running import Running, running
 from local.processes import StackError, shown
 from local.template import REPOSITORY
@@ -33,10 +33,10 @@ EVERY_S = 1.3
 MOST_WAITS_S = 420.0
 """Longer than an order whose every process was killed takes to be found and followed."""
 SETTINGS: Mapping[str, str] = {
+    "SOR_BREAKER_FAILURES": "20",
     "SOR_MAX_DAILY_NOTIONAL": "1000000000",
     "SOR_MAX_ORDER_NOTIONAL": "1000000",
     "SOR_HEALTH_CHECK_INTERVAL": "10",
-    "SOR_REVIEW_AFTER_SECONDS": "180",
     "SOR_VENUES_RATE_LIMITS": "off",
 }
 
@@ -69,6 +69,7 @@ def main() -> int:
     parser.add_argument("--orders", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, help="over how long the orders are spread")
+    parser.add_argument("--review-after", type=int, default=180, help="SOR_REVIEW_AFTER_SECONDS")
     parser.add_argument("--no-degradation", action="store_true", help="leave out the last part")
     asked = parser.parse_args()
     every_s = EVERY_S if asked.minutes is None else asked.minutes * 60 / asked.orders
@@ -77,7 +78,15 @@ def main() -> int:
     folder.mkdir(parents=True)
     try:
         findings = asyncio.run(
-            _ended_by_signals(run(folder, asked.orders, asked.seed, every_s, last=not asked.no_degradation))
+            _ended_by_signals(
+                run(
+                    folder,
+                    draw_campaign(asked.seed, asked.orders),
+                    every_s,
+                    {**SETTINGS, "SOR_REVIEW_AFTER_SECONDS": str(asked.review_after)},
+                    last=not asked.no_degradation,
+                )
+            )
         )
     except asyncio.CancelledError:
         print("stopped", file=sys.stderr)
@@ -99,13 +108,15 @@ async def _ended_by_signals(work: Coroutine[Any, Any, Findings]) -> Findings:
     return await task
 
 
-async def run(folder: Path, orders: int, seed: int, every_s: float, *, last: bool) -> Findings:
+async def run(
+    folder: Path, campaign: Campaign, every_s: float, settings: Mapping[str, str], *, last: bool
+) -> Findings:
     """Run a campaign on a stack of its own; raises `StackError`."""
-    campaign, began_s = draw_campaign(seed, orders), time.monotonic()
-    async with running(folder, SETTINGS) as stack, ClientSession(connector=TCPConnector(limit=0)) as session:
-        runner = Runner(stack, session, campaign, seed)
+    began_s, orders = time.monotonic(), len(campaign.orders)
+    async with running(folder, settings) as stack, ClientSession(connector=TCPConnector(limit=0)) as session:
+        runner = Runner(stack, session, campaign)
         before = await runner.sim("GET", "/sim/balances")
-        _say(began_s, f"sending {orders} orders to {stack.url}, seed {seed}")
+        _say(began_s, f"sending {orders} orders to {stack.url}, seed {campaign.seed}")
         await runner.send_all(every_s)
         _say(began_s, f"sent; {len(stack.kills)} processes killed; following the orders to their end")
         first = await runner.settle(MOST_WAITS_S)
@@ -118,7 +129,8 @@ async def run(folder: Path, orders: int, seed: int, every_s: float, *, last: boo
         excluded = Counter(e for p in runner.placed if not p.order_ids for e in p.excluded)
         for order_id in first:
             excluded.update(await runner.excluded(order_id))
-        reviewed = [await runner.review(o) for o in first.values() if o["status"] == "needs_review"]
+        unclear = [order for order in first.values() if order["status"] == "needs_review"]
+        reviewed = await asyncio.gather(*(runner.review(order) for order in unclear))
         await runner.ask_again()
         final = {order_id: await runner.detail(order_id) for order_id in await runner.orders()}
         books = Books(
@@ -134,7 +146,7 @@ async def run(folder: Path, orders: int, seed: int, every_s: float, *, last: boo
     broken = (*violations(books, runner.placed), *runner.client.seen.oddities)
     text = _text(runner, stack, Outcome(first, reviewed, books, excluded, lines), broken)
     took_s = time.monotonic() - began_s
-    return Findings(f"{text}\nseed {seed}, {orders} orders, {took_s:.0f} s in all\n", broken)
+    return Findings(f"{text}\nseed {campaign.seed}, {orders} orders, {took_s:.0f} s in all\n", broken)
 
 
 def _text(runner: Runner, stack: Running, outcome: Outcome, broken: Sequence[str]) -> str:
@@ -153,6 +165,7 @@ def _text(runner: Runner, stack: Running, outcome: Outcome, broken: Sequence[str
         "clients": f"hung up {seen.hung_up} times, asked again {seen.repeated} times",
         "venues left out of first decisions": report.tally(left_out),
         "needs review": f"{report.tally(whys)}; {settled} settled by what the venues show",
+        "not settled, because": report.tally(Counter(runner.unsettled)),
     }
     lines = [f"{name}: {value}" for name, value in facts.items()]
     return "\n\n".join(

@@ -23,7 +23,7 @@ TASK_KILL_EVERY_S = 25.0
 LOOK_EVERY_S = 3.0
 SWEEP_EVERY_S = 10.0
 """Six times as often as the schedule: a campaign is not to wait for minutes."""
-REVIEW_TRIES, REVIEW_AGAIN_S = 5, 15.0
+REVIEW_TRIES, REVIEW_AGAIN_S = 4, 20.0
 SIM_TIMEOUT_S = 30.0
 PAGE = 100
 Document = Mapping[str, Any]
@@ -56,13 +56,15 @@ class Placed:
 class Runner:
     """Carries a campaign out against a running stack."""
 
-    def __init__(self, running: Running, session: ClientSession, campaign: Campaign, seed: int) -> None:
+    def __init__(self, running: Running, session: ClientSession, campaign: Campaign) -> None:
         self.running = running
         self.client = Client(session, running)
         self.placed: list[Placed] = []
+        self.unsettled: list[str] = []
+        """What venues said of attempts that a review could not settle."""
         self._session = session
         self._campaign = campaign
-        self._draw = random.Random(f"kills {seed}")
+        self._draw = random.Random(f"kills {campaign.seed}")
         self._current = -1
         self._switching = asyncio.Lock()
         self._mids: dict[str, float] = {}
@@ -210,7 +212,9 @@ class Runner:
     async def review(self, order: Document) -> Document:
         """Settle an order under review as an operator would: by what its venues show now."""
         order_id = order["order_id"]
+        said: list[str] = []
         for _ in range(REVIEW_TRIES):
+            said = []
             answer = await self.client.ask("GET", f"/api/orders/{order_id}/review")
             for shown in answer.document["venues"] if answer.status == HTTPStatus.OK else ():
                 if shown["resolution"] is not None:
@@ -220,10 +224,13 @@ class Runner:
                         "note": "chaos",
                     }
                     await self.client.ask("POST", f"/api/orders/{order_id}/review", word)
+                elif shown["problem"]:
+                    said.append(f"{shown['venue']}: {shown['problem']}")
             order = await self.detail(order_id)
             if order["status"] != "needs_review":
-                break
+                return order
             await asyncio.sleep(REVIEW_AGAIN_S)  # a venue that was asked too much
+        self.unsettled += said
         return order
 
     async def ask_again(self) -> None:
@@ -233,6 +240,6 @@ class Runner:
             drawn = placed.drawn
             headers = {**drawn.headers, "Prefer": "wait=0"}
             answer = await self.client.ask("POST", "/api/execute", self.body(drawn), headers)
-            placed.refusals.discard("trading-halted")
-            placed.take(answer)
+            if answer.problem != "trading-halted":
+                placed.take(answer)
         await self.set_mode("running")

@@ -25,6 +25,7 @@ async def degrade(runner: Runner, per_case: int = PER_CASE) -> list[str]:
     """Take venues away and give them back; one line for each thing seen."""
     lines = []
     for down in (*((venue,) for venue in VENUES), *itertools.combinations(VENUES, 2)):
+        await _all_healthy(runner)
         await _down(runner, down)
         tried = [await _execute(runner, f"then down: {len(down)}") for _ in range(per_case)]
         filled = [each for each in tried if each.filled]
@@ -35,6 +36,7 @@ async def degrade(runner: Runner, per_case: int = PER_CASE) -> list[str]:
         )
         if len(filled) < per_case:
             runner.client.seen.oddities.append(f"degradation: {lines[-1]}")
+    await _all_healthy(runner)
     await _down(runner, VENUES)
     began_s = time.monotonic()
     answer = await _place(runner, "then down: 3")
@@ -80,6 +82,19 @@ async def _ended(runner: Runner, order_id: str) -> Document:
         order = await runner.detail(order_id)
         if order["ended_at"] is not None or time.monotonic() > deadline:
             return order
+        await asyncio.sleep(AGAIN_S)
+
+
+async def _all_healthy(runner: Runner) -> None:
+    """Give all venues back, and wait until they count as well again, or for a while."""
+    await runner.set_faults(())
+    deadline = time.monotonic() + BACK_S
+    while time.monotonic() < deadline:
+        answer = await runner.client.ask("GET", "/api/exchanges/status")
+        if answer.status == HTTPStatus.OK and all(
+            venue["is_healthy"] for venue in answer.document["exchanges"].values()
+        ):
+            return
         await asyncio.sleep(AGAIN_S)
 
 

@@ -81,6 +81,7 @@ class Drawn:
 class Campaign:
     """Everything that is drawn."""
 
+    seed: int
     episodes: tuple[Episode, ...]
     orders: tuple[Drawn, ...]
 
@@ -96,7 +97,7 @@ def draw_campaign(seed: int, count: int) -> Campaign:
     makers = makers[: max(1, count // FEWEST_A_FAULT)]
     episodes = tuple(_episode(draw, maker) for maker in makers)
     orders = tuple(_order(draw, seed, n, n * len(episodes) // count, episodes) for n in range(count))
-    return Campaign(episodes, orders)
+    return Campaign(seed, episodes, orders)
 
 
 # Orders -------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pytest
 
 from local.venues import Venue
 from sor_core.domain.trading import Fill, Unknown, UnknownWhy
-from sor_core.execution.protocol import CANCEL_AGAIN_MS, TradingMode
+from sor_core.execution.protocol import TradingMode
 from sor_core.execution.record import OrderRecord, OrderStatus
 from sor_core.ports import AcceptOutcome, SaveOutcome, Switch
 from sor_core.services.execute import DryRun, Executed
@@ -113,7 +113,7 @@ async def test_a_cancel_that_is_lost_is_sent_again_soon() -> None:
         await made.process().follower.cancel(record.order_id, "alice", began_ms)
         await made.run_machine()
         assert (await made.record(record.order_id)).status is OrderStatus.CANCELLED
-        assert CANCEL_AGAIN_MS <= made.clock.now_ms() - began_ms < 3 * CANCEL_AGAIN_MS
+        assert 2000 <= made.clock.now_ms() - began_ms < 6000
         assert made.venues.simulation.requests[Venue.BINANCE]["cancel_order"] == 2
 
 
@@ -195,8 +195,7 @@ async def test_a_slow_ledger_is_not_the_venues_fault(venues: tuple[str, ...]) ->
 async def test_waiting_for_ones_turn_at_kraken_is_not_the_venues_fault(first: type) -> None:
     """A key's requests reach Kraken one after another: their nonces must rise."""
     async with house(SOR_MAX_LATENCY_MS="2000") as made:
-        endpoint = "place_order" if first is Executed else "test_order"
-        await made.fault("kraken", "latency", endpoint=endpoint, ms=1500, when="after")
+        await made.fault("kraken", "latency", ms=1500, when="after", count=1)
 
         async def one(after_s: float, *, dry_run: bool) -> Any:
             await asyncio.sleep(after_s)
@@ -220,7 +219,7 @@ async def test_with_money_for_all_many_orders_at_once_are_all_taken() -> None:
             asked = [made.request(order("0.001", allowed_venues=ONLY["binance"])) for _ in range(3)]
             return [await process.execution.execute(each) for each in asked]
 
-        outcomes = [o for told in await asyncio.gather(*(client(i) for i in range(20))) for o in told]
+        outcomes = [o for told in await asyncio.gather(*(client(i) for i in range(12))) for o in told]
         assert [o for o in outcomes if not isinstance(o, Executed)] == []
         await made.run_machine()
-        assert sum(Decimal(f["quantity"]) for f in made.true_fills()) == Decimal("0.06")
+        assert sum(Decimal(f["quantity"]) for f in made.true_fills()) == Decimal("0.036")

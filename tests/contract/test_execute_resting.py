@@ -22,7 +22,18 @@ async def filled_by_the_market(made: House, record: OrderRecord) -> OrderRecord:
     return await made.record(record.order_id)
 
 
-async def test_the_rest_waits_at_no_venue_that_could_not_take_part_in_a_decision() -> None:
+@pytest.mark.parametrize(("amount", "price"), [("1", "59995"), ("2", "60000")], ids=["all", "rest"])
+async def test_it_waits_at_no_venue_that_could_not_take_part_in_a_decision(amount: str, price: str) -> None:
+    async with house() as made:
+        best = (await resting(made, amount, price)).attempts[-1].venue
+    async with house() as made:
+        await made.fault(best, "crossed_book", endpoint="*")
+        record = await resting(made, amount, price)
+        assert record.status is OrderStatus.RESTING
+        assert best not in {a.venue for a in record.attempts}
+
+
+async def test_with_no_venue_to_wait_at_it_is_put_into_a_book_later() -> None:
     async with house() as made:
 
         async def then_crossed(place: Any, *arguments: Any, **named: Any) -> PlaceOutcome:
@@ -30,7 +41,7 @@ async def test_the_rest_waits_at_no_venue_that_could_not_take_part_in_a_decision
             await made.fault("binance", "crossed_book", endpoint="*")
             return placed
 
-        await made.book("binance", [["59990", "1"]], [["60000", "0.1"]])
+        await made.book("binance", [["59990", "1"]], [["60000", "0.1"], ["60100", "1"]])
         asked = order("0.3", price="60000", max_slippage_bps=None, allowed_venues=ONLY["binance"])
         process = made.process(trades={"binance": {"place": then_crossed}})
         outcome = await process.execution.execute(

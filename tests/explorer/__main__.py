@@ -1,5 +1,6 @@
 """``python -m tests.explorer [--deep] [--story NAME]``: explore, print what was seen, fail on a violation."""
 
+# ruff: noqa: T201 - a command line tool prints
 from __future__ import annotations
 
 import argparse
@@ -27,17 +28,18 @@ def main() -> int:
     print("scenario              faults    states  transitions  depth  seconds  ends")
     for scenario in SCENARIOS:
         if args.scenario in {None, scenario.name}:
-            failed += _explore(scenario, scenario.deep_faults if args.deep else scenario.faults)
+            failed += _explore(scenario, is_deep=args.deep)
     if args.scenario is None:
-        print("\nmutant                broken rule     steps    states  instead of the guard")
+        print("\nmutant                broken rule      steps    states  instead of the guard")
         failed += sum(_kill(mutant) for mutant in MUTANTS)
-        print("\nassumption gone       broken rule     steps    states  the world then")
+        print("\nassumption gone       broken rule      steps    states  the world then")
         failed += sum(_break(scenario) for scenario in BROKEN_ASSUMPTIONS)
     return 1 if failed else 0
 
 
-def _explore(scenario: Scenario, faults: int) -> bool:
-    explorer = scenario.explorer(faults=faults)
+def _explore(scenario: Scenario, *, is_deep: bool) -> bool:
+    faults = scenario.deep_faults if is_deep else scenario.faults
+    explorer = scenario.explorer(faults=faults, is_deep=is_deep)
     result = explorer.explore(MOST_STATES)
     ends = " ".join(f"{status}:{count}" for status, count in sorted(result.endings.items()))
     if not result.is_complete:
@@ -59,13 +61,13 @@ def _kill(mutant: Mutant) -> bool:
 
 
 def _break(scenario: Scenario) -> bool:
-    explorer = scenario.explorer(rules=frozenset({"over-filled"}))
+    explorer = scenario.explorer(rules=frozenset({"over-filled"}), is_deep=True)
     return _row(scenario.name, explorer.explore(MOST_STATES), scenario.what)
 
 
 def _row(name: str, result: Result, what: str) -> bool:
     rule = "NONE FOUND" if result.violation is None else result.violation.rule
-    print(f"{name:20}  {rule:14}  {len(result.story):5}  {result.states:8}  {what}", flush=True)
+    print(f"{name:21} {rule:14}   {len(result.story):5}  {result.states:8}  {what}", flush=True)
     return result.violation is None
 
 
@@ -87,7 +89,7 @@ def story_of(name: str) -> Iterator[str]:
             return
     for scenario in BROKEN_ASSUMPTIONS:
         if scenario.name == name:
-            explorer = scenario.explorer(rules=frozenset({"over-filled"}))
+            explorer = scenario.explorer(rules=frozenset({"over-filled"}), is_deep=True)
             result = explorer.explore(MOST_STATES)
             yield f"{scenario.name}: {scenario.what}"
             if result.violation is not None:

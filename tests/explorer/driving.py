@@ -60,7 +60,7 @@ class Driving:
             return
         breaks = ""
         if name == "intend" and state.ledger and p.epoch != self.shelf.facts[state.ledger].epoch:
-            breaks = "stale"
+            breaks = "stale epoch"
         if adds and state.mode:
             breaks = "halted"
         drift = state.drift
@@ -161,7 +161,7 @@ class Driving:
         p = p._replace(rid=rid, behind=0)
         if why == "mine":
             if not rid or facts.ended or not self.shelf.drives(rid, p.me):
-                moved = self._told(p, "reconcile", 0)
+                moved = self._told(p, "wait", 1)
                 return self._went(state, i, moved, p, ("superseded",))
             moved = self._commit(p, spec, conclude=conclude) if spec else self.resume(p)
             return self._went(state, i, moved, p, ("read it again",))
@@ -223,7 +223,7 @@ class Driving:
 
     def _resume(self, p: Process) -> Process | None:
         step = self.shelf.next_step(p.rid, p.me, p.unsent, p.mode)
-        if isinstance(step, protocol.Done | protocol.Stop | protocol.Wait) or not self._may(p, step):
+        if isinstance(step, protocol.Done | protocol.Stop | protocol.Wait) or not self.may(p, step):
             return self._leave(p, step)
         match step:
             case protocol.Send(numbers):
@@ -248,7 +248,7 @@ class Driving:
             case _:
                 return self._commit(p, ("finish", step), conclude=p.kind not in {"T", "Z"})
 
-    def _may(self, p: Process, step: Step) -> bool:
+    def may(self, p: Process, step: Step) -> bool:
         """Which steps a process takes itself."""
         record = self.shelf.records[p.rid]
         match p.kind, step:
@@ -276,7 +276,7 @@ class Driving:
         if facts.ended or isinstance(step, protocol.Done):
             return None
         if isinstance(step, protocol.Stop):
-            return self._told(p, "reconcile", 0) if is_task else None
+            return self._told(p, "wait", 1) if is_task else None
         ticks = 0
         if isinstance(step, protocol.Wait):
             ticks = max(1, -(-(step.until_ms - BASE_MS) // TICK_MS))

@@ -2,47 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from sor_core.domain.instrument import Symbol
-from sor_core.domain.order import Order, OrderType, Side, Strategy
+from sor_core.domain.order import Side
 from sor_core.domain.trading import (
-    Cancelled,
-    CancelOutcome,
-    Fence,
     Fill,
-    FrozenRequest,
-    NotOpen,
     OrderKind,
     OrderState,
     Placed,
-    Placement,
     PlaceOutcome,
     Rejected,
     RejectReason,
-    SendWindow,
     Unknown,
     UnknownWhy,
     VenueOrder,
 )
-from sor_core.execution import dues, evidence, protocol
-from sor_core.execution.protocol import Intention, Me, Observation, Step, TradingMode
+from sor_core.execution import protocol
+from sor_core.execution.protocol import Observation, TradingMode
 from sor_core.execution.record import (
     Absence,
     Attempt,
-    OrderRecord,
-    OrderStatus,
-    Plan,
     PlannedLeg,
-    Terms,
-    TimeInForce,
-    client_order_id,
 )
-from tests.explorer import world
-from tests.explorer.world import BASE_MS, TICK_MS, Answer, Nature, Resting
+from tests.explorer.world import BASE_MS, TICK_MS, Answer, Resting
 
 CAP = 100
 SEND_WITHIN_MS = 200
@@ -66,30 +51,6 @@ class Leg(NamedTuple):
     rests: bool = False
 
 
-class Facts(NamedTuple):
-    """What the search wants to know of a record at once."""
-
-    ended: bool
-    status: OrderStatus
-    is_due: bool
-    at_stake: int
-    filled: int
-    owner: str
-    epoch: int
-    attempts: tuple[tuple[int, int, int], ...]
-    """By attempt: number, filled, may fill."""
-
-
-NOTHING = Facts(
-    ended=False,
-    status=OrderStatus.WORKING,
-    is_due=False,
-    at_stake=0,
-    filled=0,
-    owner="",
-    epoch=0,
-    attempts=(),
-)
 Spec = tuple[Any, ...]
 """What happened, in plain words that a record can be told: name, then arguments."""
 
@@ -150,5 +111,3 @@ def observation(attempt: Attempt, seen: Spec) -> Observation:
             return protocol.NotSeen(Absence(BASE_MS + told, witnessed))
         case _:
             return protocol.NoWord("")
-
-

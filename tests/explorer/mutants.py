@@ -26,9 +26,9 @@ from sor_core.domain.trading import VenueOrder as ToldOrder
 from sor_core.execution import evidence, protocol
 from sor_core.execution.protocol import Me
 from sor_core.execution.record import Attempt, AttemptState, OrderRecord
-from tests.explorer.processes import Habits
 from tests.explorer.scenarios import BY_NAME, Scenario
 from tests.explorer.search import Explorer
+from tests.explorer.states import Habits
 
 OVER_FILLED = "over-filled"
 Patch = tuple[Any, str, Any]
@@ -58,7 +58,7 @@ class Mutant:
         with ExitStack() as stack:
             for owner, name, instead in self.patches:
                 stack.enter_context(mock.patch.object(owner, name, instead))
-            yield scenario.explorer(self.habits, frozenset({self.rule}), self.faults)
+            yield scenario.explorer(self.habits, frozenset({self.rule}), self.faults, is_deep=True)
 
 
 _sent = protocol.sent

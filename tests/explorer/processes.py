@@ -32,7 +32,7 @@ class Processes(Driving):
             handler = handler._replace(pc="post", data=(numbers, ()), rid=after, unsent=numbers)
         return State(0, 0, 0, (), (), (handler,), 0, frozenset(), spare)
 
-    def moves(self, state: State, i: int) -> Iterator[Move]:
+    def moves(self, state: State, i: int) -> Iterator[Move]:  # noqa: C901 - one case for each I/O
         """Every way in which a process's next I/O may go."""
         p = state.processes[i]
         match p.pc:
@@ -57,6 +57,8 @@ class Processes(Driving):
                 yield from self._replay(state, i, p)
             case "start":
                 yield from self._start(state, i, p)
+            case _:
+                raise ValueError(p.pc)
 
     def told(self, p: Process) -> Process:
         """A process that asks after an attempt, once the venue has told its time."""
@@ -74,10 +76,10 @@ class Processes(Driving):
             moved = self._answered(p, (*results, (number, answer)))
             yield self._went(state, i, moved, p, ("too late to send", attempt.venue, number))
             return
-        breaks = "late" if attempt.not_after_ms < BASE_MS else ""
+        breaks = "late bytes" if attempt.not_after_ms < BASE_MS else ""
         nature = self.shelf.natures[attempt.venue]
         if number in state.posted and not nature.is_idempotent:
-            breaks = "twice"
+            breaks = "sent twice"
         window = attempt.request.window
         closes_ms = window.closes_at_ms
         if not self.habits.frozen_window:
@@ -140,7 +142,7 @@ class Processes(Driving):
             yield self._went(state, i, self.resume(p), p, (why, attempt.venue, number))
             return
         request = self._request(attempt, window.closes_at_ms)
-        breaks = "" if nature.is_idempotent else "twice"
+        breaks = "" if nature.is_idempotent else "sent twice"
         for way in self._ways(state, nature, request):
             moved = self._commit(p, ("sent", ((number, way.answer),)), conclude=p.kind not in {"T", "Z"})
             after = state._replace(orders=way.orders, wire=way.wire, faults=state.faults + way.faults)
@@ -266,7 +268,7 @@ class Processes(Driving):
         (at,) = p.data
         nature = self.shelf.natures[self.setting.venues[at]]
         ticks_left = (nature.window_ms + nature.settle_ms) // TICK_MS
-        request = Request(nature.name, at + 1, self.setting.legs[0].size, CAP, False, ticks_left)  # noqa: FBT003
+        request = Request(nature.name, at + 1, self.setting.legs[0].size, CAP, False, ticks_left)
         for way in self._ways(state, nature, request):
             more = at + 1 < len(self.setting.venues) and way.answer.kind != "placed"
             after = state._replace(orders=way.orders, wire=way.wire, faults=state.faults + way.faults)

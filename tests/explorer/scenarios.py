@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from tests.explorer.processes import Habits, Processes, Setting
+from tests.explorer.meanings import Leg
+from tests.explorer.processes import Processes
+from tests.explorer.records import terms_of
 from tests.explorer.search import Explorer
-from tests.explorer.shelf import Leg, Shelf, terms_of
+from tests.explorer.shelf import Shelf
+from tests.explorer.states import Habits, Setting
 from tests.explorer.world import BINANCE, COINBASE, KRAKEN, Nature
 
 
@@ -24,6 +27,7 @@ class Scenario:
     natures: tuple[Nature, ...] = (BINANCE, COINBASE, KRAKEN)
     strict: bool = False
     most_rounds: int = 2
+    deep_rounds: int = 2
     review_ticks: int = 4
 
     @property
@@ -41,6 +45,8 @@ class Scenario:
         habits: Habits | None = None,
         rules: frozenset[str] | None = None,
         faults: int | None = None,
+        *,
+        is_deep: bool = False,
     ) -> Explorer:
         """What explores it."""
         setting = self.setting if faults is None else replace(self.setting, faults=faults)
@@ -48,7 +54,7 @@ class Scenario:
             self.size,
             rests=setting.rests,
             strict=self.strict,
-            most_rounds=self.most_rounds,
+            most_rounds=self.deep_rounds if is_deep else self.most_rounds,
             review_ticks=self.review_ticks,
         )
         shelf = Shelf(self.natures, terms)
@@ -105,14 +111,16 @@ SCENARIOS = (
         "1 unit at Binance, else at Kraken, and a cancel at any moment",
         Setting(_ONE_AT_BINANCE, ("binance", "kraken"), faults=1, cancels=1, may_run_dry=False),
         deep_faults=1,
-        least_states=70000,
+        least_states=15000,
+        most_rounds=1,
     ),
     Scenario(
         "halt",
         "1 unit at Binance, else at Kraken, and a halt at any moment",
         Setting(_ONE_AT_BINANCE, ("binance", "kraken"), faults=1, halts=1, may_run_dry=False),
         deep_faults=1,
-        least_states=60000,
+        least_states=18000,
+        most_rounds=1,
     ),
     Scenario(
         "twice",
@@ -156,7 +164,8 @@ SCENARIOS = (
             may_run_dry=False,
         ),
         deep_faults=1,
-        least_states=60000,
+        least_states=20000,
+        most_rounds=1,
     ),
     Scenario(
         "clocks",

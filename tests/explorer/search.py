@@ -6,22 +6,16 @@ import gc
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from itertools import pairwise
+from typing import Any
 
 from sor_core.execution.record import OrderStatus
 from tests.explorer import world
-from tests.explorer.processes import Move, Process, Processes, State, aged, who
-from tests.explorer.shelf import CAP, Shelf
+from tests.explorer.processes import Processes
+from tests.explorer.rules import Rules, Violation
+from tests.explorer.shelf import Shelf
+from tests.explorer.states import GIVEN_UP_TICKS, Move, Process, State, aged, who
 from tests.explorer.world import Resting
-
-GIVEN_UP_TICKS = 1
-
-
-class Violation(NamedTuple):
-    """A rule that does not hold."""
-
-    rule: str
-    detail: str
 
 
 @dataclass
@@ -37,8 +31,8 @@ class Result:
     endings: dict[str, int] = field(default_factory=dict)
     """Of how many states the order has ended so."""
     violation: Violation | None = None
-    story: list[tuple[Move, State]] = field(default_factory=list)
-    """The steps that lead to it, each with the state that it leads to."""
+    story: list[Move] = field(default_factory=list)
+    """The steps that lead to it."""
 
 
 class Explorer:
@@ -58,9 +52,8 @@ class Explorer:
         self.processes = processes
         self.shelf: Shelf = processes.shelf
         self.setting = processes.setting
-        self.size = size
         self.rules = rules
-        self.idempotent = frozenset(n.name for n in self.shelf.natures.values() if n.is_idempotent)
+        self._rules = Rules(self.shelf, size)
 
     # Steps ----------------------------------------------------------------------------------------
 
@@ -84,6 +77,8 @@ class Explorer:
                 if may_fail:
                     yield from self._freeze(state, i, p)
         yield from self._in_flight(state)
+        yield from self._market(state)
+        yield from self._review(state)
         yield from self._arrivals(state)
         if not is_busy:
             later = self.later(state)
@@ -100,7 +95,7 @@ class Explorer:
         if p.pc == "time":
             forms.append(self.processes.told(p))
         for form in forms:
-            frozen = (form._replace(frozen=True),)
+            frozen: tuple[Process, ...] = (form._replace(frozen=True),)
             if p.kind == "T":
                 idle = Process("T", "sleep", (GIVEN_UP_TICKS,), task="reconcile", epoch=p.epoch)
                 frozen = (form._replace(frozen=True, kind="Z"), idle)
@@ -119,6 +114,8 @@ class Explorer:
                     continue
                 what = ("arrives late", request.venue, request.number, filled, request.price)
                 yield Move(state._replace(wire=wire, orders=orders), "network", what, "late")
+
+    def _market(self, state: State) -> Iterator[Move]:
         for i, order in enumerate(state.orders):
             if order.shows.final:
                 continue
@@ -131,12 +128,6 @@ class Explorer:
     def _arrivals(self, state: State) -> Iterator[Move]:
         """Processes that come of themselves."""
         facts = self.shelf.facts[state.ledger]
-        if facts.status is OrderStatus.NEEDS_REVIEW and self.setting.reviews and not state.wire:
-            for number, copy, shows in self._findings(state):
-                rid = self.shelf.reviewed(state.ledger, number, copy, shows)
-                if rid is not None:
-                    what = ("settles", number, shows)
-                    yield Move(state._replace(ledger=rid), "operator", what, "late")
         if not state.ledger or facts.ended:
             return
         cancels, halts, twice, lies = state.spare
@@ -158,6 +149,16 @@ class Explorer:
                 if p.kind == "T" and p.pc == "load" and p.data[0] == "start" and not p.frozen:
                     after = state._replace(spare=(cancels, halts, twice - 1, lies))
                     yield Move(_with(after, p._replace(kind="Z")), who(p), ("is invoked twice",), "fault")
+
+    def _review(self, state: State) -> Iterator[Move]:
+        """A person settles what needs it, once nothing is on its way any more."""
+        facts = self.shelf.facts[state.ledger]
+        if facts.status is OrderStatus.NEEDS_REVIEW and self.setting.reviews and not state.wire:
+            for number, copy, shows in self._findings(state):
+                rid = self.shelf.reviewed(state.ledger, number, copy, shows)
+                if rid is not None:
+                    what = ("settles", number, shows)
+                    yield Move(state._replace(ledger=rid), "operator", what, "late")
 
     def _findings(self, state: State) -> Iterator[tuple[int, int, Resting | None]]:
         """What a person finds of each attempt at its venue."""
@@ -182,165 +183,116 @@ class Explorer:
         """
         return p.pc == "choose" or (p.pc == "save" and p.behind > 0 and self.processes.overtaken_is_lost)
 
-    # Rules ----------------------------------------------------------------------------------------
-
-    def broken(self, before: State, move: Move) -> Violation | None:
-        """What rule a step breaks, or the state it leads to; the gravest first."""
-        for found in self._broken(before, move):
-            if self.rules is None or found.rule in self.rules:
-                return found
-        return None
-
-    def _broken(self, before: State, move: Move) -> Iterator[Violation]:
-        state = move.state
-        facts = self.shelf.facts[state.ledger]
-        if (
-            state.orders is not before.orders
-            or state.wire is not before.wire
-            or state.ledger != before.ledger
-        ):
-            truth = world.at_venues(state.orders, state.wire, self.idempotent)
-            filled = sum(f for f, _ in truth.values())
-            may_fill = sum(m for _, m in truth.values())
-            if filled > self.size:
-                yield Violation("over-filled", f"{filled} of {self.size} filled")
-            if filled + may_fill > self.size:
-                yield Violation(
-                    "over-exposed", f"{filled} filled, {may_fill} may still fill, {self.size} ordered"
-                )
-            if facts.at_stake < filled + may_fill:
-                yield Violation(
-                    "ledger blind",
-                    f"the ledger counts {facts.at_stake}; {filled} filled, {may_fill} may still fill",
-                )
-            if facts.filled > filled:
-                yield Violation("made up", f"the ledger has {facts.filled} filled, the venues {filled}")
-            if (
-                facts.ended
-                and facts.status is not OrderStatus.NEEDS_REVIEW
-                and (facts.filled != filled or may_fill)
-            ):
-                told = (
-                    f"ended with {facts.filled} filled; at the venues {filled}, and {may_fill} may still fill"
-                )
-                yield Violation("wrong end", told)
-            if any(o.shows.filled and o.price > CAP for o in state.orders):
-                yield Violation("beyond the cap", "a fill at a price that was never agreed to")
-        if (
-            state.ledger != before.ledger
-            and before.ledger
-            and facts.filled < self.shelf.facts[before.ledger].filled
-        ):
-            yield Violation("forgotten", "the ledger has less filled than before")
-        if state.drift:
-            yield Violation("claims", f"the shared counters are off by {state.drift}")
-        if move.breaks == "stale":
-            yield Violation("stale epoch", "an attempt is written down by a process that was superseded")
-        if move.breaks == "halted":
-            yield Violation("halted", "an attempt is written down while trading is halted")
-        if move.breaks == "late":
-            yield Violation("late bytes", "a request leaves after its deadline")
-        if move.breaks == "twice":
-            yield Violation(
-                "sent twice", "a request leaves a second time for a venue that makes two orders of it"
-            )
-
     # The search -----------------------------------------------------------------------------------
 
     def explore(self, most_states: int) -> Result:
         """See every state there is, up to a number; stop at the first violation."""
+        began = time.perf_counter()
         gc.disable()  # millions of tuples, none of them in a cycle
         try:
-            return self._explore(most_states)
+            result = self._explore(_Seen(self.processes.begin()), most_states)
         finally:
             gc.enable()
-
-    def _explore(self, most_states: int) -> Result:
-        began = time.perf_counter()
-        result = Result()
-        first = self.processes.begin()
-        states = [first]
-        numbers = {first: 0}
-        parents = [-1]
-        depths = [0]
-        backward: list[list[int]] = [[]]
-        share: dict[Any, Any] = {}
-        at = 0
-        while at < len(states):
-            state = states[at]
-            if len(states) >= most_states:
-                result.is_complete = False
-                break
-            for move in self.moves(state):
-                result.transitions += 1
-                violation = self.broken(state, move)
-                if violation is not None:
-                    result.violation = violation
-                    result.story = [*self._story(states, parents, at), (move, move.state)]
-                    break
-                after = move.state
-                number = numbers.get(after)
-                if number is None:
-                    after = State(*[share.setdefault(part, part) for part in after])
-                    number = len(states)
-                    numbers[after] = number
-                    states.append(after)
-                    parents.append(at)
-                    depths.append(depths[at] + 1)
-                    backward.append([])
-                if not move.kind:
-                    backward[number].append(at)
-            if result.violation is not None:
-                break
-            at += 1
-        result.states, result.depth = len(states), depths[-1]
-        if result.violation is None and result.is_complete:
-            self._live(result, states, parents, backward)
-        for state in states:
-            facts = self.shelf.facts[state.ledger]
-            if facts.ended:
-                result.endings[facts.status] = result.endings.get(facts.status, 0) + 1
         result.seconds = time.perf_counter() - began
         return result
 
-    def _live(
-        self, result: Result, states: list[State], parents: list[int], backward: list[list[int]]
-    ) -> None:
+    def _explore(self, seen: _Seen, most_states: int) -> Result:
+        result = Result()
+        at = 0
+        while at < len(seen.states) and result.violation is None:
+            if len(seen.states) >= most_states:
+                result.is_complete = False
+                break
+            self._expand(seen, at, result)
+            at += 1
+        result.states, result.depth = len(seen.states), seen.depths[-1]
+        if result.violation is None and result.is_complete:
+            self._live(seen, result)
+        for state in seen.states:
+            facts = self.shelf.facts[state.ledger]
+            if facts.ended:
+                result.endings[facts.status] = result.endings.get(facts.status, 0) + 1
+        return result
+
+    def _expand(self, seen: _Seen, at: int, result: Result) -> None:
+        state = seen.states[at]
+        for move in self.moves(state):
+            result.transitions += 1
+            for violation in self._rules.broken(state, move):
+                if self.rules is None or violation.rule in self.rules:
+                    result.violation = violation
+                    result.story = [*self._story(seen, at), move]
+                    return
+            seen.add(move, at)
+
+    def _live(self, seen: _Seen, result: Result) -> None:
         """From every state an end can be reached without anything that need not happen."""
         if self.rules is not None and "trap" not in self.rules:
             return
-        ends = [i for i, state in enumerate(states) if self._is_over(state)]
-        reached = bytearray(len(states))
-        for i in ends:
-            reached[i] = 1
-        while ends:
-            for i in backward[ends.pop()]:
-                if not reached[i]:
-                    reached[i] = 1
-                    ends.append(i)
-        stuck = reached.find(0)
-        if stuck >= 0:
-            result.violation = Violation("trap", f"{len(states) - sum(reached)} states lead to no end")
-            result.story = self._story(states, parents, stuck)
+        stuck = seen.without_way_to([i for i, state in enumerate(seen.states) if self._is_over(state)])
+        if stuck:
+            result.violation = Violation(
+                "trap", f"from here, and {len(stuck) - 1} other states, no end is reached"
+            )
+            result.story = self._story(seen, stuck[0])
 
     def _is_over(self, state: State) -> bool:
         return not state.ledger or self.shelf.facts[state.ledger].ended
 
-    def _story(self, states: list[State], parents: list[int], at: int) -> list[tuple[Move, State]]:
-        path = []
-        while at > 0:
-            path.append(at)
-            at = parents[at]
-        story, state = [], states[0]
-        for number in reversed(path):
-            move = next(m for m in self.moves(state) if m.state == states[number])
-            story.append((move, move.state))
-            state = states[number]
-        return story
+    def _story(self, seen: _Seen, at: int) -> list[Move]:
+        """The steps to a state, made anew from the states on the way."""
+        path = seen.path(at)
+        return [
+            next(move for move in self.moves(seen.states[before]) if move.state == seen.states[after])
+            for before, after in pairwise(path)
+        ]
+
+
+class _Seen:
+    """The states seen so far, in the order in which they were."""
+
+    def __init__(self, first: State) -> None:
+        self.states = [first]
+        self.depths = [0]
+        self._numbers = {first: 0}
+        self._parents = [-1]
+        self._from: list[list[int]] = [[]]
+        """By state, those from which it is reached by a step that is sure to come."""
+        self._share: dict[Any, Any] = {}
+
+    def add(self, move: Move, parent: int) -> None:
+        number = self._numbers.get(move.state)
+        if number is None:
+            state = State(*[self._share.setdefault(part, part) for part in move.state])
+            number = self._numbers[state] = len(self.states)
+            self.states.append(state)
+            self._parents.append(parent)
+            self.depths.append(self.depths[parent] + 1)
+            self._from.append([])
+        if not move.kind:
+            self._from[number].append(parent)
+
+    def path(self, at: int) -> list[int]:
+        found = [at]
+        while found[-1] > 0:
+            found.append(self._parents[found[-1]])
+        return found[::-1]
+
+    def without_way_to(self, ends: list[int]) -> list[int]:
+        """States from which none of these is reached by steps that are sure to come."""
+        reached = bytearray(len(self.states))
+        for i in ends:
+            reached[i] = 1
+        while ends:
+            for i in self._from[ends.pop()]:
+                if not reached[i]:
+                    reached[i] = 1
+                    ends.append(i)
+        return [i for i, is_reached in enumerate(reached) if not is_reached]
 
 
 def _put(state: State, i: int, p: Process) -> State:
-    return state._replace(processes=state.processes[:i] + (p,) + state.processes[i + 1 :])
+    return state._replace(processes=(*state.processes[:i], p, *state.processes[i + 1 :]))
 
 
 def _with(state: State, p: Process) -> State:

@@ -8,12 +8,11 @@ sound because these functions are pure.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
-from sor_core.domain.instrument import Symbol
-from sor_core.domain.order import Order, OrderType, Side, Strategy
+from sor_core.domain.order import Side
 from sor_core.domain.trading import (
     Cancelled,
     CancelOutcome,
@@ -22,32 +21,38 @@ from sor_core.domain.trading import (
     FrozenRequest,
     NotOpen,
     OrderKind,
-    OrderState,
-    Placed,
     Placement,
-    PlaceOutcome,
-    Rejected,
-    RejectReason,
     SendWindow,
-    Unknown,
-    UnknownWhy,
-    VenueOrder,
 )
 from sor_core.execution import dues, evidence, protocol
-from sor_core.execution.protocol import Intention, Me, Observation, Step, TradingMode
+from sor_core.execution.protocol import Intention, Me, Step
 from sor_core.execution.record import (
-    Absence,
     Attempt,
     OrderRecord,
-    OrderStatus,
     Plan,
-    PlannedLeg,
     Terms,
-    TimeInForce,
     client_order_id,
 )
 from tests.explorer import world
-from tests.explorer.world import BASE_MS, TICK_MS, Answer, Nature, Resting
+from tests.explorer.meanings import (
+    CAP,
+    HANDED_OVER_FOR_MS,
+    MODES,
+    NO_VENUE_AGAIN_MS,
+    ORDER_ID,
+    OWNED_FOR_MS,
+    SEND_WITHIN_MS,
+    SYMBOL,
+    Leg,
+    Spec,
+    observation,
+    outcome,
+    planned,
+    venue_order,
+)
+from tests.explorer.records import NOTHING, Facts, aged, blank, facts_of, plain
+from tests.explorer.world import BASE_MS, TICK_MS, Nature, Resting
+
 
 class Shelf:
     """All records that came up."""
@@ -125,7 +130,8 @@ class Shelf:
             self._memo[key] = self.put(record)
         return int(self._memo[key])
 
-    def apply_to(self, record: OrderRecord, spec: Spec) -> OrderRecord:
+    @staticmethod
+    def apply_to(record: OrderRecord, spec: Spec) -> OrderRecord:  # noqa: C901 - one case for each function
         """The transition functions of the protocol."""
         match spec:
             case ("sent", results):
@@ -279,5 +285,3 @@ class Shelf:
             limit_price=Decimal(order.price),
         )
         return replace(attempt, number=order.number, request=replace(attempt.request, placement=placement))
-
-

@@ -163,6 +163,8 @@ def aged(p: Process, shelf: Shelf) -> Process:
         case "look":
             told = None if data[2] is None else max(data[2] - TICK_MS, -LONG_AGO)
             data = (data[0], _aged_results(data[1]), told)
+        case _:
+            pass
     return p._replace(rid=shelf.later(p.rid), data=data)
 
 

@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tests.explorer.processes import Move, State
-from tests.explorer.search import Explorer, Violation
+from tests.explorer.rules import Violation
+from tests.explorer.search import Explorer
 from tests.explorer.shelf import Shelf
+from tests.explorer.states import Move
 from tests.explorer.world import Resting
 
 _SENT = {
     "taken": "it is taken and fills {filled}; the answer comes",
     "answer lost": "it is taken and fills {filled}; the answer is lost (or is a 5xx)",
     "repeated on the way": (
-        "it is taken and fills {filled}; something on the way repeats it, and the answer to the copy, a refusal, comes"
+        "it is taken and fills {filled}; something on the way repeats it, "
+        "and what comes is the answer to the copy: a refusal"
     ),
-    "repeated, and filled twice": "it fills {filled}; something on the way repeats it, and the copy fills again",
+    "repeated, and filled twice": (
+        "it fills {filled}; something on the way repeats it, and the copy fills again"
+    ),
     "lost or late": "no answer comes: it is lost, or still on its way",
     "refused": "it is refused for a reason that a repetition would explain",
-    "refused for its words": "it is refused for its size",
+    "refused for its words": "it is refused as a matter of form (size, price)",
     "not sent": "no byte of it leaves",
     "held back": "our own limits hold it back",
     "duplicate": "it is refused: an order of that id is open",
@@ -49,10 +53,10 @@ _PLAIN = {
 }
 
 
-def tell(explorer: Explorer, story: Sequence[tuple[Move, State]], violation: Violation) -> Iterator[str]:
+def tell(explorer: Explorer, story: Sequence[Move], violation: Violation) -> Iterator[str]:
     """One line a step, numbered, with the tick that it happens in."""
     tick = 0
-    for number, (move, _) in enumerate(story, start=1):
+    for number, move in enumerate(story, start=1):
         if move.who == "time":
             tick += 1
             missed = ", and the sweep does not come" if len(move.what) and "no sweep" in move.what[0] else ""
@@ -62,7 +66,7 @@ def tell(explorer: Explorer, story: Sequence[tuple[Move, State]], violation: Vio
     yield f"     {violation.rule.upper()}: {violation.detail}"
 
 
-def words(shelf: Shelf, what: tuple[Any, ...]) -> str:
+def words(shelf: Shelf, what: tuple[Any, ...]) -> str:  # noqa: C901, PLR0912 - one case for each thing that happens
     """What happened."""
     match what:
         case ("saved" | "saved, no answer" as how, name, rid):

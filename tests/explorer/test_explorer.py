@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
-from sor_core.services import failover
+from sor_core.execution import protocol
+from sor_core.execution.record import AttemptState, OrderRecord, OrderStatus, Plan
+from sor_core.services import execute, failover, follow
 from tests.explorer.__main__ import story_of
+from tests.explorer.driving import TASKS
 from tests.explorer.mutants import MUTANTS, Mutant
-from tests.explorer.processes import TASKS
 from tests.explorer.scenarios import BROKEN_ASSUMPTIONS, BY_NAME, SCENARIOS, Scenario
+from tests.explorer.states import Process
 
 MOST_STATES = 300_000
 ASKED_FOR = {
@@ -56,7 +60,7 @@ def test_a_guard_removed_is_found_out(mutant: Mutant) -> None:
 
 @pytest.mark.parametrize("scenario", BROKEN_ASSUMPTIONS, ids=lambda scenario: scenario.name)
 def test_the_claim_rests_on_its_assumptions(scenario: Scenario) -> None:
-    result = scenario.explorer(rules=frozenset({"over-filled"})).explore(MOST_STATES)
+    result = scenario.explorer(rules=frozenset({"over-filled"}), is_deep=True).explore(MOST_STATES)
     assert result.violation is not None
 
 
@@ -89,3 +93,35 @@ def test_there_is_no_story_of_what_is_not_known() -> None:
 
 def test_the_modelled_tasks_are_the_machines() -> None:
     assert dict(TASKS) == dict(failover._TASKS)
+
+
+def _records() -> list[OrderRecord]:
+    """An order with an attempt in each of its states, and one that a venue has failed."""
+    explorer = BY_NAME["failover"].explorer()
+    shelf = explorer.shelf
+    first = explorer.processes.begin().processes[0]
+    accepted = shelf.records[first.data[0]]
+    attempt = accepted.attempts[0]
+    found = [replace(accepted, attempts=(replace(attempt, state=state),)) for state in AttemptState]
+    return [*found, replace(found[-1], avoid=("binance",))]
+
+
+STEPS = (
+    protocol.Send((1,)),
+    protocol.Ask((1,)),
+    protocol.Replay(1),
+    protocol.CancelAtVenue((1,)),
+    protocol.Choose(Decimal(1), None, ()),
+    protocol.Intend(Plan((), 0)),
+    protocol.Finish(OrderStatus.FILLED, ""),
+    protocol.Review(""),
+)
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: type(step).__name__)
+def test_the_modelled_processes_take_the_steps_that_the_services_take(step: protocol.Step) -> None:
+    processes = BY_NAME["failover"].explorer().processes
+    for record in _records():
+        rid = processes.shelf.put(record)
+        for kind, may in (("H", execute._in_handler), ("C", follow._cancelling), ("S", failover._following)):
+            assert processes.may(Process(kind, "", rid=rid), step) == may(step, record)

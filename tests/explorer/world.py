@@ -39,9 +39,9 @@ class Nature(NamedTuple):
         return BASE_MS + self.offset_ticks * TICK_MS
 
 
-BINANCE = Nature("binance", 300, TICK_MS, TICK_MS - 500, True, False, True)  # noqa: FBT003 - a row of a table
-COINBASE = Nature("coinbase", TICK_MS + 100, 100, TICK_MS - 500, False, True, False)  # noqa: FBT003 - same
-KRAKEN = Nature("kraken", 300, 100, TICK_MS - 500, True, False, False)  # noqa: FBT003 - same
+BINANCE = Nature("binance", 300, TICK_MS, TICK_MS - 500, True, False, True)
+COINBASE = Nature("coinbase", TICK_MS + 100, 100, TICK_MS - 500, False, True, False)
+KRAKEN = Nature("kraken", 300, 100, TICK_MS - 500, True, False, False)
 
 
 class Request(NamedTuple):

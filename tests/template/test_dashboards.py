@@ -38,7 +38,7 @@ REQUIRED = {
         "Savings against the best single exchange (bps)",
         "Failovers",
     },
-    "System performance": {"Memory", "Processor time per second", "Requests in flight", "Queues"},
+    "System performance": {"Memory", "CPU time", "Requests in flight", "Queues"},
 }
 RUNBOOKS = REPOSITORY / "ops" / "runbooks"
 Named = tuple[str, str, dict[str, Any]]
@@ -174,7 +174,7 @@ def test_every_query_of_grafana_names_what_the_page_has(query: str) -> None:
             assert value in own[label]
         for group in re.findall(r"by \(([^)]*)\)", query):
             assert set(re.split(r",\s*", group)) <= set(own)
-        rated = re.search(rf"(rate|increase)\({metric.name}", query) is not None
+        rated = re.search(rf"(rate|increase|delta)\({metric.name}", query) is not None
         assert rated == (metric.kind is not Kind.GAUGE)
 
 

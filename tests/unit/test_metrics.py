@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import re
 from collections.abc import Iterator
 from itertools import product
@@ -312,3 +313,7 @@ def test_the_documentation_lists_every_metric_and_no_other() -> None:
         if line.startswith("| `") and len(cells) == 5:
             told.append((cells[0].strip("`"), cells[1], re.findall(r"`(\w+)`", cells[2]), cells[3]))
     assert told == [(m.name, m.kind, [label.name for label in m.labels], m.help) for m in METRICS.values()]
+    series = sum(
+        math.prod(len(label.values) for label in m.labels) for m in METRICS.values() if m.in_cloudwatch
+    )
+    assert f"at most {series}, each billed" in text

@@ -258,8 +258,8 @@ class ProbeRuntime(Runtime):
             return {"skipped": "measured less than half an interval ago"}
         if kind in {"probe", "scheduled_probe"}:
             records = self.run(self._service.probe())
-            measure_exchanges(self.metrics, records)
             settings = self.settings
+            self.run(measure_exchanges(self.metrics, self.store, settings, self.clock.now_ms(), self.log))
             return status_answer(
                 settings.venues, records, self.clock.now_ms(), settings.health_check_interval_s
             )

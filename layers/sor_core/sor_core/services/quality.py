@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from sor_core.execution.dues import Counter, utc_day
 from sor_core.execution.outcome import outcome
 from sor_core.execution.record import OrderRecord
 from sor_core.execution.risk import of_quote
-from sor_core.health.measure import HealthRecord
+from sor_core.health.measure import believable
 from sor_core.metrics import (
     BEST_EXECUTION_SAVINGS_BPS,
     DAILY_NOTIONAL_PEAK_RATIO,
@@ -23,7 +21,7 @@ from sor_core.metrics import (
     Metrics,
 )
 from sor_core.observability import Log
-from sor_core.ports import LedgerError, OrderLedger
+from sor_core.ports import LedgerError, OrderLedger, StateError, StateStore
 from sor_core.settings import Settings
 
 
@@ -58,11 +56,22 @@ async def measure_day(
     metrics.set(DAILY_NOTIONAL_PEAK_RATIO, float(max(used.values())))
 
 
-def measure_exchanges(metrics: Metrics, records: Mapping[str, HealthRecord]) -> None:
-    """Tell how the venues are; where none was measured nothing is told."""
-    for venue, record in records.items():
-        metrics.set(EXCHANGE_HEALTH_SCORE, record.metrics.health_score, venue)
-        metrics.set(EXCHANGE_LATENCY_MS, record.metrics.latency_ms, venue)
-        metrics.set(EXCHANGE_SUCCESS_RATE, record.metrics.success_rate, venue)
-    if records:
-        metrics.set(EXCHANGES_HEALTHY, sum(r.metrics.is_healthy for r in records.values()))
+async def measure_exchanges(
+    metrics: Metrics, store: StateStore, settings: Settings, now_ms: int, log: Log
+) -> None:
+    """Tell how the venues are as routes believe it; without a store nothing is told."""
+    try:
+        records = await store.load_health(settings.venues)
+    except StateError as error:
+        log.warning("state store unavailable", operation="metrics", error=str(error))
+        return
+    healthy = 0
+    for venue in settings.venues:
+        found = believable(records.get(venue), now_ms, settings.health_check_interval_s)
+        if found is None:
+            continue
+        healthy += found.is_healthy
+        metrics.set(EXCHANGE_HEALTH_SCORE, found.health_score, venue)
+        metrics.set(EXCHANGE_LATENCY_MS, found.latency_ms, venue)
+        metrics.set(EXCHANGE_SUCCESS_RATE, found.success_rate, venue)
+    metrics.set(EXCHANGES_HEALTHY, healthy)

@@ -23,6 +23,7 @@ from sor_core.domain.order import Side
 from sor_core.domain.trading import Fill, VenueOrder
 from sor_core.execution.dues import utc_day
 from sor_core.execution.record import Attempt, AttemptState, OrderRecord, is_ours
+from sor_core.metrics import RECONCILIATION_FINDINGS
 from sor_core.ports import OrderLedger, VenueTrading
 from sor_core.services.context import Context
 
@@ -88,6 +89,7 @@ class ReconciliationService:
         self._settings = context.settings
         self._log = context.log
         self._metrics = context.metrics
+        self._metrics = context.metrics
 
     async def reconcile(self, *, days: int = 1) -> Report:
         """Compare the last `days`, and the orders still open before; raises `LedgerError`."""
@@ -103,6 +105,7 @@ class ReconciliationService:
         report.unexplained = _unexplained(report, before.get("balances", {}))
         body = msgspec.json.encode(document_of(report), order="deterministic")
         await self._ledger.keep_report(utc_day(until_ms), body)
+        self._metrics.set(RECONCILIATION_FINDINGS, len(report.findings))
         tell = self._log.info if report.agrees else self._log.warning
         tell(
             "reconciliation",
