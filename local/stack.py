@@ -179,9 +179,7 @@ class Stack:
         print(f"\nSOR ready on {url}\n\nRoute an order:\n\n{ROUTE.format(url=url)}\n")
         print(f"Execute one (the same again is the same order):\n\n{EXECUTE.format(url=url)}\n")
         if self._configuration.gateway_url:
-            print(
-                "Executing needs your keys of the venues: docs/credentials.md says where.\n"
-            )
+            print("Executing needs your keys of the venues: docs/credentials.md says where.\n")
         sys.stdout.flush()
 
     @property

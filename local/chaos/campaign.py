@@ -26,6 +26,8 @@ SWEEP_EVERY_S = 10.0
 REVIEW_TRIES, REVIEW_AGAIN_S = 4, 20.0
 SIM_TIMEOUT_S = 30.0
 PAGE = 100
+OPEN = {"open", "partially_filled"}
+"""States in which a venue's order may still fill."""
 Document = Mapping[str, Any]
 
 
@@ -224,6 +226,8 @@ class Runner:
                         "note": "chaos",
                     }
                     await self.client.ask("POST", f"/api/orders/{order_id}/review", word)
+                elif shown["state"] in OPEN:
+                    await self.client.ask("DELETE", f"/api/orders/{order_id}", None, {"Prefer": "wait=5"})
                 elif shown["problem"]:
                     said.append(f"{shown['venue']}: {shown['problem']}")
             order = await self.detail(order_id)

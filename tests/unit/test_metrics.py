@@ -205,6 +205,7 @@ def test_an_item_stays_small(function: str) -> None:
 async def test_a_sum_that_cannot_be_read_whole_is_not_told() -> None:
     class Half:
         def batch_get_item(self, **request: Any) -> Any:
+            assert request["RequestItems"][STATE_TABLE]["ConsistentRead"]
             return {"Responses": {}, "UnprocessedKeys": request["RequestItems"]}
 
     with pytest.raises(StateError):

@@ -143,7 +143,7 @@ def test_limits_are_read() -> None:
         }
     )
 
-    assert settings.limits.symbols == {Symbol("BTC", "USDT"), Symbol("ETH", "USD")}
+    assert settings.limits.symbols == frozenset({Symbol("BTC", "USDT"), Symbol("ETH", "USD")})
     assert settings.limits.order_notionals == {"*": 500, "JPY": 75000}
     assert settings.limits.daily_notionals == {"*": 5000}
     assert settings.require_idempotency_key is False

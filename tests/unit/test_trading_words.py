@@ -290,4 +290,5 @@ def test_what_a_hidden_replay_would_explain() -> None:
         RejectReason.UNKNOWN_SYMBOL,
         RejectReason.INVALID_REQUEST,
         RejectReason.NOT_SENT,
+        RejectReason.HELD_BACK,
     }
