@@ -88,3 +88,22 @@ async def test_what_no_venue_takes_of_it_leaves_it_filled(amount: str) -> None:
         assert record.status is OrderStatus.RESTING
         done = await filled_by_the_market(made, record)
         assert (done.status, done.filled) == (OrderStatus.FILLED, Decimal("0.2"))
+
+
+async def test_with_no_venue_to_wait_at_for_long_it_is_given_up() -> None:
+    async with house(SOR_REVIEW_AFTER_SECONDS="120", SOR_EXECUTION_SECONDS="30") as made:
+
+        async def then_crossed(place: Any, *arguments: Any, **named: Any) -> PlaceOutcome:
+            placed: PlaceOutcome = await place(*arguments, **named)
+            await made.fault("binance", "crossed_book", endpoint="*")
+            return placed
+
+        await made.book("binance", [["59990", "1"]], [["60000", "0.1"], ["60100", "1"]])
+        asked = order("0.3", price="60000", max_slippage_bps=None, allowed_venues=ONLY["binance"])
+        process = made.process(trades={"binance": {"place": then_crossed}})
+        await process.execution.execute(made.request(asked, time_in_force=TimeInForce.GTC, wait_s=5))
+        await made.run_machine()
+        (record,) = made.ledger.records.values()  # type: ignore[attr-defined]
+        assert record.status is OrderStatus.PARTIALLY_FILLED
+        assert record.filled == Decimal("0.1")
+        assert record.ending.at_ms - record.created_at_ms < 300_000

@@ -93,7 +93,6 @@ async def test_an_order_that_rested_for_days_and_fills_is_known(venue: str) -> N
         assert report.traded[venue]["USDT"] <= Decimal("0.2") * -59_995
 
 
-@pytest.mark.xfail(strict=True, reason="orders that have ended are looked for by the day they were created")
 @pytest.mark.parametrize("venue", VENUES)
 async def test_it_is_known_also_once_the_ledger_has_heard_of_its_end(venue: str) -> None:
     async with house() as made:

@@ -247,6 +247,7 @@ def _continue(record: OrderRecord, now_ms: int) -> Step | None:
     may_rest = (
         record.terms.time_in_force is TimeInForce.GTC
         and record.rounds < record.terms.most_rounds + RESTING_ROUNDS
+        and now_ms < record.terms.give_up_at_ms + record.terms.review_after_ms
     )
     if over and not may_rest:
         return None

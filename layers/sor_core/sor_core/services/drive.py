@@ -182,7 +182,8 @@ class Driver:
         detail = "" if isinstance(decision, Decision) else decision.detail
         self._log.info("no venue chosen", order_id=record.order_id, left=str(step.base), detail=detail)
         if isinstance(decision, NoRoute) and decision.reason is NoRouteReason.NO_VENUE:
-            return _nothing(decision.detail, again_at_ms=now_ms + NO_VENUE_AGAIN_MS), None
+            pause_ms = protocol.RESTING_ASK_MS if step.rest_only else NO_VENUE_AGAIN_MS
+            return _nothing(decision.detail, again_at_ms=now_ms + pause_ms), None
         if isinstance(decision, Decision) or decision.reason is NoRouteReason.BELOW_MINIMUM:
             return _nothing(protocol.SPENT), None
         return _nothing(decision.detail), None

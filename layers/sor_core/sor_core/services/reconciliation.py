@@ -33,6 +33,8 @@ MOST_MS = 40_000
 """No further question is begun after that long: the function ends at 60 s."""
 _FAR_MS = 10 * 365 * DAY_MS
 _MOST = 5000
+OLDEST_MS = 90 * DAY_MS
+"""How far back an order is looked for of which there are fills today: one query a day, where there are."""
 _T = TypeVar("_T")
 SETTLING_MS = 120_000
 """Attempts as young as this may still be on their way into the lists."""
@@ -177,13 +179,11 @@ class ReconciliationService:
         fills = await self._patiently(
             lambda: trading.fills_since(symbol, since_ms, timeout_s=LIST_TIMEOUT_S), stop_ms
         )
-        attempts = [
-            a
-            for r in records
-            if r.terms.order.symbol == symbol
-            for a in r.attempts
-            if a.venue == trading.venue
-        ]
+        attempts = _attempts(trading.venue, symbol, records)
+        if _strange(fills, attempts, orders):  # of an order that rested long, perhaps, and has ended since
+            older = await self._ledger.orders_since(since_ms - OLDEST_MS)
+            known = {r.order_id: r for r in (*older, *records)}
+            attempts = _attempts(trading.venue, symbol, list(known.values()))
         report.attempts += sum(a.intended_at_ms >= since_ms for a in attempts)
         report.findings += compare(trading.venue, symbol, attempts, orders, fills, report)
 
@@ -198,6 +198,17 @@ class ReconciliationService:
                 if error.failure is not VenueFailure.RATE_LIMITED:
                     raise
                 await self._sleep(max(1.0, min(error.retry_after_s or 0.0, 10.0)))
+
+
+def _attempts(venue: str, symbol: Symbol, records: Sequence[OrderRecord]) -> list[Attempt]:
+    return [a for r in records if r.terms.order.symbol == symbol for a in r.attempts if a.venue == venue]
+
+
+def _strange(fills: Sequence[Fill], attempts: Sequence[Attempt], orders: Sequence[VenueOrder]) -> bool:
+    """Whether there are fills whose order neither the ledger's time nor the venue's list has."""
+    known = {a.order.venue_order_id for a in attempts if a.order is not None}
+    known |= {o.venue_order_id for o in orders}
+    return any(fill.venue_order_id not in known for fill in fills)
 
 
 def compare(
