@@ -24,6 +24,7 @@ FILLS_MARGIN_MS = 10_000
 of fills: a fill whose order is not listed proves nothing."""
 WATCH_S = 1.0
 """How long an answer may wait for the visibility of its orders to be measured."""
+_NOT_SHOWN = "the venue shows it no more, or not yet"
 _VISIBILITY_PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8)
 
 
@@ -43,6 +44,7 @@ class Lookout:
         return list(await asyncio.gather(*(self._look(a) for a in attempts)))
 
     async def _look(self, attempt: Attempt) -> Observation:
+        asked_at_ms = self._clock.now_ms()
         try:
             # The venue's time is told before the question is asked: the question is younger.
             venue_time_ms = 0
@@ -52,8 +54,7 @@ class Lookout:
             found = await self._calls.timed(attempt.venue, Evidence.ACCOUNT, question)
             match found:
                 case Found(order):
-                    if attempt.order is not None and attempt.order.state is OrderState.PENDING:
-                        self._tell_lag(attempt, self._clock.now_ms() - attempt.told_at_ms)
+                    self._tell_lag_of_first_sight(attempt, asked_at_ms)
                     return Seen(await self._with_fills(attempt.venue, order))
                 case Unknown():
                     return NoWord(f"{found.why}: {found.detail}")
@@ -80,7 +81,7 @@ class Lookout:
 
     async def _look_through_history(self, attempt: Attempt, venue_time_ms: int) -> Observation:
         if attempt.state is AttemptState.LIVE:
-            return NoWord("the venue shows it no more, or not yet")
+            return NoWord(_NOT_SHOWN)
         if venue_time_ms < fence_at(attempt):
             return NotSeen(Absence(venue_time_ms, witnessed=False))  # too early to count
         trading, symbol = self._venues[attempt.venue].trading, attempt.request.placement.symbol
@@ -121,6 +122,19 @@ class Lookout:
             found = await trading.query(ref, timeout_s=WATCH_S)
         if not isinstance(found, Unknown):
             self._tell_lag(attempt, self._clock.now_ms() - placed_at_ms)
+
+    def _tell_lag_of_first_sight(self, attempt: Attempt, asked_at_ms: int) -> None:
+        """Tell the lag of an order that was taken, now that it is found.
+
+        It counts where the first look came soon, and after a look that missed it. Between a miss and
+        the find lies our own pause: only the time up to the miss is the venue's.
+        """
+        if attempt.order is None or attempt.order.state is not OrderState.PENDING:
+            return
+        if attempt.detail == _NOT_SHOWN:
+            self._tell_lag(attempt, attempt.asked_at_ms - attempt.told_at_ms)
+        elif not attempt.asked_at_ms and asked_at_ms - attempt.told_at_ms < WATCH_S * 1000:
+            self._tell_lag(attempt, self._clock.now_ms() - attempt.told_at_ms)
 
     def _tell_lag(self, attempt: Attempt, lag_ms: int) -> None:
         self._metrics.observe(VISIBILITY_LAG_SECONDS, lag_ms / 1000, attempt.venue)
