@@ -20,6 +20,7 @@ from sor_core.adapters.venues.budget import (
 )
 from sor_core.adapters.venues.coinbase import limits as coinbase
 from sor_core.adapters.venues.kraken import limits as kraken
+from sor_core.adapters.venues.registry import budget
 from tests.fakes.clock import ManualClock
 
 NOW_MS = 1_700_000_080_000
@@ -208,3 +209,22 @@ def test_krakens_refusals_fill_the_counters() -> None:
     assert gate.wait_s("POST", "/0/private/AddOrder", {"pair": "XBTUSD"}) == 0.0
     gate.learn(answer(body=b'{"error":["EService:Throttled: 1700000099"]}'))
     assert gate.wait_s("POST", "/0/private/AddOrder", {"pair": "XBTUSD"}) == 5.0
+
+
+@pytest.mark.parametrize(
+    ("venue", "method", "prepares", "asks"),
+    [
+        ("binance", "GET", "/api/v3/account", "/api/v3/order"),
+        ("coinbase", "GET", "/api/v3/brokerage/accounts", "/api/v3/brokerage/orders/historical/1"),
+        ("kraken", "POST", "/0/private/BalanceEx", "/0/private/QueryOrders"),
+    ],
+)
+def test_preparing_new_orders_yields_to_asking_after_earlier_ones(
+    venue: str, method: str, prepares: str, asks: str
+) -> None:
+    shared = budget(venue, ManualClock())
+    for _ in range(10_000):
+        if shared.wait_s(Purpose.ACCOUNT, method, prepares, {}):
+            break
+    assert shared.wait_s(Purpose.ACCOUNT, method, prepares, {}) > 0
+    assert shared.wait_s(Purpose.ACCOUNT, method, asks, {}) == 0

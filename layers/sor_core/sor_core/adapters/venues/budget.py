@@ -86,6 +86,9 @@ class Rules:
     """For how long an answer tells us to send nothing at all; 0 where it does not."""
     order_calls: frozenset[tuple[str, str]]
     """Which requests (method, path) place and cancel: they are `Purpose.ORDER` whoever sends them."""
+    preparing_calls: frozenset[tuple[str, str]] = frozenset()
+    """Which requests only prepare new orders (balances, fees): they yield like market data, so that what
+    came of earlier orders can still be asked."""
 
 
 def decide(budget: Budget, purpose: Purpose, costs: Mapping[str, float], now_ms: int) -> tuple[Budget, float]:
@@ -175,7 +178,11 @@ class VenueBudget:
 
     def wait_s(self, usual: Purpose, method: str, path: str, params: Params) -> float:
         """Count a request and give 0, or give the seconds it would have to wait."""
-        purpose = Purpose.ORDER if (method, path) in self._rules.order_calls else usual
+        purpose = usual
+        if (method, path) in self._rules.order_calls:
+            purpose = Purpose.ORDER
+        elif (method, path) in self._rules.preparing_calls:
+            purpose = Purpose.MARKET_DATA
         costs = self._rules.costs(method, path, params)
         self._budget, wait_s = decide(self._budget, purpose, costs, self._clock.now_ms())
         return wait_s

@@ -89,4 +89,5 @@ RULES = Rules(
     observe,
     away_s,
     order_calls=frozenset({("POST", facts.ORDER_PATH), ("DELETE", facts.ORDER_PATH)}),
+    preparing_calls=frozenset({("GET", facts.ACCOUNT_PATH), ("GET", facts.COMMISSION_PATH)}),
 )

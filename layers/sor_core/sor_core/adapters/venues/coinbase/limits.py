@@ -56,4 +56,5 @@ RULES = Rules(
     observe,
     away_s,
     order_calls=frozenset({("POST", facts.ORDERS_PATH), ("POST", facts.CANCEL_PATH)}),
+    preparing_calls=frozenset({("GET", facts.ACCOUNTS_PATH), ("GET", facts.FEES_PATH)}),
 )

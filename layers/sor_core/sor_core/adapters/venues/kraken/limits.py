@@ -69,4 +69,5 @@ RULES = Rules(
     observe,
     away_s,
     order_calls=frozenset({("POST", facts.ADD_ORDER_PATH), ("POST", facts.CANCEL_ORDER_PATH)}),
+    preparing_calls=frozenset({("POST", facts.BALANCE_PATH), ("POST", facts.FEES_PATH)}),
 )
