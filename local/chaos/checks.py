@@ -11,6 +11,7 @@ from typing import Any
 from local.chaos.campaign import Document, Placed
 from sor_core.domain.money import exact
 
+SETTLED = {"ended", "never"}
 E18 = Decimal(10) ** 18
 Balances = Mapping[str, Mapping[str, Mapping[str, str]]]
 
@@ -185,6 +186,7 @@ def _of_balances(books: Books) -> Iterator[str]:
 def _of_counters(books: Books) -> Iterator[str]:
     """Nothing stays claimed but for orders under review; the day's notional is what was filled."""
     open_orders = [o for o in books.orders.values() if o["ended_at"] is None or o["status"] == "needs_review"]
+    claiming = {a["venue"] for o in open_orders for a in o["attempts"] if a["state"] not in SETTLED}
     traded: dict[str, Decimal] = defaultdict(Decimal)
     counted: dict[str, Decimal] = defaultdict(Decimal)
     with exact():
@@ -193,7 +195,7 @@ def _of_counters(books: Books) -> Iterator[str]:
         for (kind, scope, asset), amount in books.counters.items():
             if kind == "day":
                 counted[asset] += amount / E18
-            elif not open_orders:
+            elif scope not in claiming:
                 yield f"left over: {kind} of {amount / E18} {asset} at {scope}"
     if not open_orders and {a: n for a, n in traded.items() if n} != dict(counted):
         yield f"the day's notional is counted as {dict(counted)}, and was {dict(traded)}"

@@ -60,6 +60,17 @@ class Account:
         """Give the account exactly so much free; raises `KeyError` for an asset it cannot have."""
         self._balances[asset] = Balance(free, self._balances[asset].held)
 
+    def open(self, asset: str, free: Decimal) -> None:
+        """Give the account an asset that no market of the venue trades."""
+        self._balances[asset] = Balance(free)
+
+    def charge(self, asset: str, amount: Decimal) -> None:
+        """Take a fee from what is free; raises `InsufficientFundsError`."""
+        balance = self._balances[asset]
+        if amount > balance.free:
+            raise InsufficientFundsError(asset, amount, balance.free)
+        self._change(asset, free=-amount, held=ZERO)
+
     def hold(self, asset: str, amount: Decimal) -> None:
         """Set aside; raises `InsufficientFundsError`."""
         balance = self._balances[asset]

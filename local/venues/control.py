@@ -12,6 +12,8 @@ from aiohttp import web
 
 from local.venues.books import Level
 from local.venues.credentials import KeyName
+from local.venues.desk import FeeAsset
+from local.venues.dialects.binance.wire import BNB_FACTOR
 from local.venues.exchange import UnknownSymbolError
 from local.venues.faults import FaultError, parse_fault_orders
 from local.venues.markets import LISTINGS, Venue
@@ -47,6 +49,7 @@ class Control:
         app.router.add_get("/sim/fills", self._guarded(self._fills))
         app.router.add_get("/sim/balances", self._guarded(self._balances))
         app.router.add_post("/sim/balances", self._guarded(self._set_balance))
+        app.router.add_post("/sim/fee-asset", self._guarded(self._set_fee_asset))
         app.router.add_post("/sim/reset", self._guarded(self._reset))
 
     @staticmethod
@@ -139,6 +142,19 @@ class Control:
         if not isinstance(free, str) or not _AMOUNT.fullmatch(free):
             raise BadRequestError('free: expected a plain decimal string such as "1.5"')
         account.set_free(asset, Decimal(free))
+        return await self._balances(request)
+
+    async def _set_fee_asset(self, request: web.Request) -> web.Response:
+        document = await _object(request, "{venue, asset, price, free}")
+        if _venue(document.get("venue")) is not Venue.BINANCE or document.get("asset") != "BNB":
+            raise BadRequestError("venue, asset: expected binance and BNB")
+        price, free = document.get("price"), document.get("free")
+        for name, value in (("price", price), ("free", free)):
+            if not isinstance(value, str) or not _AMOUNT.fullmatch(value) or not Decimal(value):
+                raise BadRequestError(f'{name}: expected a plain decimal string above 0 such as "600"')
+        desk = self.simulation.exchanges[Venue.BINANCE].desk
+        desk.account.open("BNB", Decimal(str(free)))
+        desk.fee_asset = FeeAsset("BNB", Decimal(str(price)), BNB_FACTOR)
         return await self._balances(request)
 
     async def _reset(self, _request: web.Request) -> web.Response:

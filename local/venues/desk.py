@@ -66,6 +66,17 @@ class TradingRules:
     fill_id: Callable[[int], str]
 
 
+@dataclass(frozen=True, slots=True)
+class FeeAsset:
+    """Fees taken in an asset of neither side, at a discount (Binance: "Using BNB to pay fees")."""
+
+    asset: str
+    price: Decimal
+    """Quote asset for one of it."""
+    factor: Decimal
+    """What share of the fee is left to pay."""
+
+
 class DuplicateClientIdError(Exception):
     """An open order has that client order id."""
 
@@ -85,6 +96,7 @@ class Desk:
         first_number: int,
     ) -> None:
         self.rules = rules
+        self.fee_asset: FeeAsset | None = None
         self.account = Account({asset for each in listings.values() for asset in (each.base, each.quote)})
         self.cancel_all_at_ms: int | None = None
         """When the dead man's switch goes off, by the true clock."""
@@ -338,6 +350,11 @@ class Desk:
         cost = price * size
         fee = cut((size if in_base else cost) * rate, self.rules.fee_decimals(fee_asset))
         fee_base, fee_quote = (fee, ZERO) if in_base else (ZERO, fee)
+        if self.fee_asset is not None:
+            fee_asset = self.fee_asset.asset
+            fee = cut(cost * rate * self.fee_asset.factor / self.fee_asset.price, 8)
+            fee_base = fee_quote = ZERO
+            self.account.charge(fee_asset, fee)
         if ticket.side is Side.BUY:
             paid, got = cost + fee_quote, size - fee_base
             pay_asset, get_asset = listing.quote, listing.base

@@ -103,6 +103,22 @@ async def test_what_came_and_went_is_what_the_venue_says(venue: str, side: Side)
         assert net_amounts(record) == changed
 
 
+@pytest.mark.parametrize("side", list(Side))
+async def test_fees_in_a_third_asset_are_counted_in_it(side: Side) -> None:
+    async with house() as made:
+        in_bnb = {"venue": "binance", "asset": "BNB", "price": "600", "free": "10"}
+        (await made.control.post("/sim/fee-asset", json=in_bnb)).raise_for_status()
+        before = (await made.control.get("/sim/balances")).json()["binance"]
+        record = await made.execute(order("0.7", side=side, allowed_venues=ONLY["binance"]))
+        after = (await made.control.get("/sim/balances")).json()["binance"]
+        changed = {a: Decimal(after[a]["free"]) - Decimal(before[a]["free"]) for a in after}
+        assert record.status is OrderStatus.FILLED
+        assert net_amounts(record) == {asset: change for asset, change in changed.items() if change}
+        assert set(outcome(record).fees) == {"BNB"}
+        assert outcome(record).savings_bps is None  # nothing here says what a BNB is worth
+        assert outcome(record).slippage_bps is not None
+
+
 async def test_a_budget_is_spent_to_the_last_lot_and_never_passed() -> None:
     async with house() as made:
         record = await made.execute(order(quote_amount="50000", max_slippage_bps="50"))

@@ -196,7 +196,7 @@ async def test_what_is_not_sent(desk: Desk) -> None:
     shared.learn(Answer(429, {}, b"", received_at_ms=desk.clock.now_ms(), latency_ms=1.0))
     got = await desk.another(shared).check(request, timeout_s=ENOUGH_S)
     assert isinstance(got, Rejected)
-    assert got.reason is R.NOT_SENT
+    assert got.reason is R.HELD_BACK
     assert (got.retry_after_s or 0) > 0
 
 
@@ -213,7 +213,7 @@ async def test_krakens_check_takes_its_turn() -> None:
         desk.nonces.broken = True
         got = await desk.trading.check(request, timeout_s=ENOUGH_S)
         assert isinstance(got, Rejected)
-        assert got.reason is R.NOT_SENT
+        assert got.reason is R.HELD_BACK
 
 
 # Over a venue of bytes: what leaves this machine

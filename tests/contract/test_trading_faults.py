@@ -236,7 +236,7 @@ async def test_nothing_leaves_after_the_intents_deadline(desk: Desk) -> None:
     request = await desk.freeze(placement(desk.name))
     got = await desk.trading.place(request, not_after_ms=desk.clock.now_ms() - 1, timeout_s=ENOUGH_S)
     assert isinstance(got, Rejected)
-    assert (got.reason, got.replay_explainable) == (R.NOT_SENT, False)
+    assert (got.reason, got.replay_explainable) == (R.HELD_BACK, False)
     assert desk.order_posts() == 0
 
 

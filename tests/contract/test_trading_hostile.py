@@ -205,7 +205,7 @@ def _client_order_id(body: bytes) -> str:
 
 
 def _is_not_sent(outcome: PlaceOutcome) -> bool:
-    return isinstance(outcome, Rejected) and outcome.reason is RejectReason.NOT_SENT
+    return isinstance(outcome, Rejected) and outcome.reason is RejectReason.HELD_BACK
 
 
 @every_venue

@@ -59,7 +59,7 @@ async def test_no_key(desk: Desk) -> None:
     request = await desk.freeze(placement(desk.name))
     desk.credentials.keys.clear()
     got = await desk.send(request)
-    assert got == Rejected(R.NOT_SENT, "", "credentials: there is no such secret")
+    assert got == Rejected(R.HELD_BACK, "", "credentials: there is no such secret")
     with pytest.raises(VenueError):
         await desk.trading.balances(timeout_s=ENOUGH_S)
     query = await desk.trading.query(desk.ref(placement(desk.name)), timeout_s=ENOUGH_S)
@@ -74,7 +74,7 @@ async def test_a_secret_that_is_no_key(name: str) -> None:
         desk.credentials.keys[name, KeyUse.TRADE] = ("key", "HIDDEN!")
         got = await desk.send(request)
         assert isinstance(got, Rejected)
-        assert got.reason is R.NOT_SENT
+        assert got.reason is R.HELD_BACK
         assert "api_secret" in got.detail
         assert "HIDDEN" not in repr(got)
         assert desk.order_posts() == 0

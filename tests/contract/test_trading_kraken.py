@@ -79,7 +79,7 @@ async def test_a_turn_that_does_not_come() -> None:
         assert await desk.nonces.take_turn(credentials.key_id, "another", for_ms=60_000) is not None
         got = await desk.send(request, timeout_s=0.3)
         assert isinstance(got, Rejected)
-        assert got.reason is R.NOT_SENT
+        assert got.reason is R.HELD_BACK
         await desk.nonces.end_turn(credentials.key_id, "another")
         assert isinstance(await desk.send(request), Placed)
 
@@ -90,7 +90,7 @@ async def test_a_nonce_store_that_is_out_of_reach() -> None:
         desk.nonces.broken = True
         got = await desk.send(request)
         assert isinstance(got, Rejected)
-        assert got.reason is R.NOT_SENT
+        assert got.reason is R.HELD_BACK
         with pytest.raises(VenueError):
             await desk.trading.balances(timeout_s=ENOUGH_S)
         assert desk.order_posts() == 0

@@ -53,7 +53,8 @@ BALANCES = {"kraken": {"BTC": {"free": "0", "held": "0"}, "USDT": {"free": "201"
 
 def books(**changes: Any) -> Books:
     """One order for two, filled once."""
-    attempt = {"number": 1, "client_order_id": "c1", "filled_amount": Decimal(2)}
+    attempt: dict[str, Any] = {"number": 1, "venue": "kraken", "state": "ended"}
+    attempt |= {"client_order_id": "c1", "filled_amount": Decimal(2)}
     order = {
         "order_id": "o1",
         "symbol": "BTC/USDT",

@@ -8,7 +8,7 @@ from typing import Any
 
 from local.venues.credentials import Permission
 from local.venues.dialects.binance.market_data import ORDERS_A_DAY, ORDERS_IN_10_S, rate_limit
-from local.venues.dialects.binance.wire import BinanceError, Parameters, amount, symbol_name
+from local.venues.dialects.binance.wire import BNB_FACTOR, BinanceError, Parameters, amount, symbol_name
 from local.venues.exchange import ExchangeView
 from local.venues.faults import Endpoint
 from local.venues.money import ZERO
@@ -71,10 +71,10 @@ def _commission(request: ApiRequest, view: ExchangeView) -> object:
         "specialCommission": _rates(ZERO, ZERO),
         "taxCommission": _rates(ZERO, ZERO),
         "discount": {
-            "enabledForAccount": False,
-            "enabledForSymbol": False,
+            "enabledForAccount": view.desk.fee_asset is not None,
+            "enabledForSymbol": view.desk.fee_asset is not None,
             "discountAsset": "BNB",
-            "discount": amount(Decimal("0.75")),
+            "discount": amount(BNB_FACTOR),
         },
     }
 

@@ -16,7 +16,14 @@ from local.venues.dialects.binance.market_data import (
     largest_market,
     symbol_status,
 )
-from local.venues.dialects.binance.wire import CLIENT_ID_FORM, BinanceError, Parameters, amount, symbol_name
+from local.venues.dialects.binance.wire import (
+    BNB_FACTOR,
+    CLIENT_ID_FORM,
+    BinanceError,
+    Parameters,
+    amount,
+    symbol_name,
+)
 from local.venues.exchange import ExchangeView
 from local.venues.faults import Endpoint
 from local.venues.markets import Listing
@@ -212,10 +219,10 @@ def _test_order(request: ApiRequest, view: ExchangeView) -> object:
         "specialCommissionForOrder": none,
         "taxCommissionForOrder": none,
         "discount": {
-            "enabledForAccount": False,
-            "enabledForSymbol": False,
+            "enabledForAccount": view.desk.fee_asset is not None,
+            "enabledForSymbol": view.desk.fee_asset is not None,
             "discountAsset": "BNB",
-            "discount": amount(Decimal("0.75")),
+            "discount": amount(BNB_FACTOR),
         },
     }
 

@@ -32,6 +32,10 @@ class BinanceError(Exception):
         return error_reply(self.code, self.message, self.status)
 
 
+BNB_FACTOR = Decimal("0.75")
+"""What is left to pay of a fee that is taken in BNB."""
+
+
 def error_reply(code: int, message: str, status: int) -> ApiReply:
     """An error as an answer."""
     return json_reply({"code": code, "msg": message}, status)
