@@ -210,7 +210,7 @@ def next_step(record: OrderRecord, me: Me, now_ms: int, mode: TradingMode) -> St
         return Send(tuple(sorted(me.unsent)))
     stopping = record.cancel_requested or not mode.admits(record.side)
     open_attempts = [a for a in record.attempts if not a.is_settled]
-    if (why := _hopeless(record, open_attempts, now_ms)) is not None:
+    if (why := _hopeless(record, open_attempts)) is not None:
         return Review(why)
     if open_attempts:
         return _about(record, open_attempts, now_ms, stopping=stopping)
@@ -379,11 +379,13 @@ def contradiction(record: OrderRecord) -> str | None:
     return record.contradiction or None
 
 
-def _hopeless(record: OrderRecord, attempts: Sequence[Attempt], now_ms: int) -> str | None:
+def _hopeless(record: OrderRecord, attempts: Sequence[Attempt]) -> str | None:
     for attempt in attempts:
         if attempt.is_resting:
             continue
-        if now_ms - max(attempt.intended_at_ms, attempt.clear_at_ms) > record.terms.review_after_ms:
+        # Counted up to the last look: nobody is asked to review what nobody has looked at.
+        looked_for_ms = attempt.asked_at_ms - max(attempt.intended_at_ms, attempt.clear_at_ms)
+        if looked_for_ms > record.terms.review_after_ms:
             return f"{attempt.venue} gave no clear word on attempt {attempt.number} in time"
         enough = replace(attempt, fence=replace(attempt.fence, absence_proves=True))
         if proven_never(enough, strict=False) and not proven_never(attempt, strict=record.terms.strict):

@@ -114,7 +114,9 @@ class CallHealth:
                     await self._add(venue, pending[venue])
                     del pending[venue]
         except (StateError, TimeoutError) as error:
-            self._log.warning("state store unavailable", operation="health", error=str(error))
+            self._log.warning(
+                "state store unavailable", operation="health", error=str(error) or "no answer in time"
+            )
         finally:
             self._take_back(pending)
 
