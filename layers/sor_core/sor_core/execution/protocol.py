@@ -24,7 +24,8 @@ The invariant, at every instant, whatever is lost, late or repeated, and whoever
     sum over attempts (filled + may still fill) <= terms.base        (`OrderRecord.at_stake`)
 
 An attempt is written down before it is sent, so the ledger never knows of less than the venues do.
-It stops counting only when it ENDED with all its fills told, or is proven NEVER to have been. All
+It stops counting only when it ENDED with all its fills told, or is proven NEVER to have been. It is
+one long file on purpose: what keeps an order from filling twice can be read from top to bottom. All
 functions are pure; `tests/explorer` runs these very functions through every interleaving.
 """
 
