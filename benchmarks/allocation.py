@@ -5,7 +5,7 @@
 For 3, 10 and 30 venues with 1000 and 5000 levels a side: the time of `json.loads` on the books'
 bodies, and of `sor_core.routing.decide` on the parsed books for a small order (0.5) and for one that
 sweeps a third of all the depth, with lots and minimums of the venues' kinds. Median and 99th
-percentile over the rounds, the garbage collector held off as in a Lambda between events
+percentile over the rounds, the garbage collector held off as services/undisturbed.py does
 (``--gc`` leaves it on).
 """
 
