@@ -164,7 +164,6 @@ class ExecutionService:
         with undisturbed():
             decision = decide(order, view.markets, failures, settings.policy, now_ms)
         decision_id, receipt, digest = self._new_id(), None, ""
-
         pace = Pace(
             settings.max_rounds, settings.execution_ms, settings.review_after_ms, settings.strict_resolution
         )
