@@ -6,6 +6,7 @@ The library is ccxt; its own base addresses are replaced by ours and nothing els
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 from collections.abc import AsyncIterator
 from typing import Any
@@ -40,6 +41,9 @@ def outsider(venues: RunningVenues, name: str) -> Any:
         {"apiKey": key.api_key, "secret": key.api_secret, "enableRateLimit": False, "timeout": 10_000}
     )
     client.urls["api"] = pointed_at(f"{venues.url}/{name}", client.urls["api"])
+    # Its own nonces are milliseconds: two calls can fall into one, where Kraken wants each to be higher.
+    nonces = itertools.count(client.milliseconds())
+    client.nonce = lambda: next(nonces)
     return client
 
 
