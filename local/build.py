@@ -63,7 +63,8 @@ async def _built(log: Path) -> AsyncIterator[Path]:
         while not _locked(lock):  # noqa: ASYNC110 - another process holds it, no event of ours can tell
             await asyncio.sleep(LOCK_POLL_S)
         folder = BUILT / f"{sys.implementation.cache_tag}-{os.uname().machine}"
-        libraries = _digest([LAYER / "requirements.txt", LAYER / "Makefile"], sys.version)
+        recipe = [LAYER / name for name in ("requirements.txt", "Makefile", "trim_botocore.py")]
+        libraries = _digest(recipe, sys.version)
         if _stamp(folder, "libraries") != libraries:
             shutil.rmtree(folder, ignore_errors=True)
             shutil.rmtree(_stamps(folder), ignore_errors=True)

@@ -6,14 +6,18 @@ import os
 from functools import cache
 from typing import Any
 
-from aws_lambda_powertools.event_handler import Response
-from aws_lambda_powertools.utilities.typing import LambdaContext
-
-from sor_core.api.http import caller, correlation_id, headers_of, json_answer, json_body, make_resolver
-from sor_core.bootstrap_trading import ExecuteRuntime, TaskRuntime
-
-app = make_resolver()
-
+from sor_core.api.http import (
+    Answer,
+    Event,
+    Routes,
+    caller,
+    correlation_id,
+    headers_of,
+    json_answer,
+    json_body,
+    path_of,
+)
+from sor_core.bootstrap.trading import ExecuteRuntime, TaskRuntime
 
 execute_runtime = cache(lambda: ExecuteRuntime(os.environ))
 task_runtime = cache(lambda: TaskRuntime(os.environ))
@@ -24,48 +28,50 @@ if make is not None:
     make()
 
 
-@app.post("/api/execute")
-def execute() -> Response[str]:
+routes = Routes()
+
+
+@routes.on("POST", "/api/execute")
+def execute(event: Event) -> Answer:
     """Execute an order."""
-    event = app.current_event
     asked = (json_body(event), headers_of(event), caller(event), correlation_id(event))
     return json_answer(*execute_runtime().execute(*asked))
 
 
-@app.delete("/api/orders/<order_id>")
-def cancel(order_id: str) -> Response[str]:
+@routes.on("DELETE", "/api/orders/{order_id}")
+def cancel(event: Event) -> Answer:
     """Cancel what is still open of an order."""
-    event = app.current_event
-    return json_answer(*execute_runtime().cancel(order_id, caller(event), headers_of(event)))
+    asked = (path_of(event, "order_id"), caller(event), headers_of(event))
+    return json_answer(*execute_runtime().cancel(*asked))
 
 
-@app.get("/api/orders/<order_id>/review")
-def evidence(order_id: str) -> Response[str]:
+@routes.on("GET", "/api/orders/{order_id}/review")
+def evidence(event: Event) -> Answer:
     """Show what ledger and venues say of an order, side by side."""
-    return json_answer(execute_runtime().evidence(order_id))
+    return json_answer(execute_runtime().evidence(path_of(event, "order_id")))
 
 
-@app.post("/api/orders/<order_id>/review")
-def review(order_id: str) -> Response[str]:
+@routes.on("POST", "/api/orders/{order_id}/review")
+def review(event: Event) -> Answer:
     """Take an operator's word on an order."""
-    asked = (json_body(app.current_event), caller(app.current_event))
-    return json_answer(execute_runtime().review(order_id, *asked))
+    asked = (path_of(event, "order_id"), json_body(event), caller(event))
+    return json_answer(execute_runtime().review(*asked))
 
 
-@app.put("/api/trading")
-def trading() -> Response[str]:
+@routes.on("PUT", "/api/trading")
+def trading(event: Event) -> Answer:
     """Set the operator's switch."""
-    return json_answer(execute_runtime().set_switch(json_body(app.current_event), caller(app.current_event)))
+    return json_answer(execute_runtime().set_switch(json_body(event), caller(event)))
 
 
-def handler(event: dict[str, Any], context: LambdaContext) -> Any:
+def handler(event: dict[str, Any], context: Any) -> Any:
     """Serve an API Gateway REST event."""
     request = "requestContext.requestId"
     logged = execute_runtime().logger.inject_lambda_context(correlation_id_path=request, clear_state=True)
-    return logged(execute_runtime().metered(app.resolve))(event, context)
+    return logged(execute_runtime().metered(routes))(event, context)
 
 
-def task(event: dict[str, Any], context: LambdaContext) -> Any:
+def task(event: dict[str, Any], context: Any) -> Any:
     """Do what a message ``{"task": ...}`` asks."""
     runtime = task_runtime()
     logged = runtime.logger.inject_lambda_context(correlation_id_path="correlation_id", clear_state=True)

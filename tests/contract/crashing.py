@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from sor_core.ports import OrderLedger
+from sor_core.ports_trading import OrderLedger
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from moto import mock_aws
 from sor_core.adapters.dynamo_orders import DynamoOrderLedger
 from sor_core.execution.dues import Counter, Tally
 from sor_core.execution.record import OrderRecord
-from sor_core.ports import IdempotencyKey, OrderLedger, Saved
+from sor_core.ports_trading import IdempotencyKey, OrderLedger, Saved
 from tests.fakes.clock import ManualClock
 from tests.fakes.order_records import roomy
 from tests.fakes.orders_table import ORDERS_TABLE, create_orders_table

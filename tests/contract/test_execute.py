@@ -12,10 +12,11 @@ import pytest
 
 from sor_core.domain.decision import NoRoute, NoRouteReason
 from sor_core.domain.order import Order, Side
+from sor_core.domain.order_status import OrderStatus
 from sor_core.domain.trading import OrderKind, WouldTake
 from sor_core.execution.outcome import net_amounts, outcome
 from sor_core.execution.protocol import TradingMode
-from sor_core.execution.record import AttemptState, OrderRecord, OrderStatus, TimeInForce
+from sor_core.execution.record import AttemptState, OrderRecord, TimeInForce
 from sor_core.execution.request import RefusalReason, Refused
 from sor_core.metrics import VISIBILITY_LAG_SECONDS, series_of
 from sor_core.routing import verify

@@ -11,8 +11,9 @@ import pytest
 
 from sor_core.domain.money import exact
 from sor_core.domain.order import Order, Side, Strategy
+from sor_core.domain.order_status import OrderStatus
 from sor_core.execution.outcome import net_amounts
-from sor_core.execution.record import OrderRecord, OrderStatus, TimeInForce
+from sor_core.execution.record import OrderRecord, TimeInForce
 from tests.contract.test_execute import holds
 from tests.contract.trading_house import VENUES, House, house
 from tests.fakes.markets import order

@@ -11,7 +11,8 @@ import pytest
 
 from sor_core.adapters.pool import make_client, make_order_client
 from sor_core.domain.order import Order
-from sor_core.execution.record import OrderRecord, OrderStatus, TimeInForce
+from sor_core.domain.order_status import OrderStatus
+from sor_core.execution.record import OrderRecord, TimeInForce
 from tests.contract.crashing import TrippedLedger, TrippedTransport, Tripwire, run_until_killed
 from tests.contract.test_execute import holds
 from tests.contract.test_execute_faults import agrees

@@ -10,8 +10,9 @@ import pytest
 
 from sor_core.api.orders import venue_answer
 from sor_core.domain.order import Side
+from sor_core.domain.order_status import OrderStatus
 from sor_core.execution.outcome import outcome
-from sor_core.execution.record import AttemptState, OrderRecord, OrderStatus
+from sor_core.execution.record import AttemptState, OrderRecord
 from sor_core.services.control import ReviewError
 from tests.contract.test_execute import ONLY, day, holds
 from tests.contract.trading_house import VENUES, House, house

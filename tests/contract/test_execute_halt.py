@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from sor_core.domain.order import Side
+from sor_core.domain.order_status import OrderStatus
 from sor_core.domain.trading import CancelOutcome, Found, Placed, PlaceOutcome
 from sor_core.execution.protocol import TradingMode, fence_at
-from sor_core.execution.record import AttemptState, OrderRecord, OrderStatus, TimeInForce
-from sor_core.ports import AcceptOutcome, LedgerError, SaveOutcome, Switch
+from sor_core.execution.record import AttemptState, OrderRecord, TimeInForce
+from sor_core.ports_trading import AcceptOutcome, LedgerError, SaveOutcome, Switch
 from sor_core.services.control import ReviewError
 from sor_core.services.execute import Executed
 from tests.contract.interposed import but

@@ -10,8 +10,9 @@ import pytest
 from sor_core.domain.decision import NoRoute, NoRouteReason
 from sor_core.domain.health import SystemStatus
 from sor_core.domain.market import Why
+from sor_core.domain.order_status import OrderStatus
 from sor_core.domain.trading import Rejected, RejectReason
-from sor_core.execution.record import OrderRecord, OrderStatus
+from sor_core.execution.record import OrderRecord
 from sor_core.health.breaker import BreakerState
 from sor_core.health.measure import Probe, fold
 from sor_core.services.desk import Desk

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from local.venues import Venue
+from sor_core.domain.order_status import OrderStatus
 from sor_core.domain.trading import Fill, Unknown, UnknownWhy
 from sor_core.execution.protocol import TradingMode
-from sor_core.execution.record import OrderRecord, OrderStatus
-from sor_core.ports import AcceptOutcome, SaveOutcome, Switch
+from sor_core.execution.record import OrderRecord
+from sor_core.ports_trading import AcceptOutcome, SaveOutcome, Switch
 from sor_core.services.execute import DryRun, Executed
 from sor_core.services.follow import HANDED_OVER_FOR_MS
 from tests.contract.interposed import Instead, but

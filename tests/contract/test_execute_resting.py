@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from sor_core.domain.order_status import OrderStatus
 from sor_core.domain.trading import PlaceOutcome
-from sor_core.execution.record import OrderRecord, OrderStatus, TimeInForce
+from sor_core.execution.record import OrderRecord, TimeInForce
 from sor_core.services.execute import Executed
 from tests.contract.test_execute import ONLY, resting
 from tests.contract.trading_house import House, house

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sor_core.execution.record import OrderStatus
+from sor_core.domain.order_status import OrderStatus
 from sor_core.services.control import ControlService
 from sor_core.services.metering import Recorded
 from sor_core.services.reconciliation import ReconciliationService

@@ -14,7 +14,8 @@ from botocore.config import Config
 from moto import mock_aws
 
 from sor_core.adapters.nonces import DynamoNonces
-from sor_core.ports import Nonces, StateError
+from sor_core.ports import StateError
+from sor_core.ports_trading import Nonces
 from tests.fakes.clock import ManualClock
 from tests.fakes.memory_trading import MemoryNonces
 from tests.fakes.state_table import STATE_TABLE, create_state_table

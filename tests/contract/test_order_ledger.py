@@ -11,10 +11,11 @@ import pytest
 
 from sor_core.domain.money import exact
 from sor_core.domain.order import Side
+from sor_core.domain.order_status import OrderStatus
 from sor_core.execution.dues import Ceiling, Counter, Tally, changes, claims
 from sor_core.execution.protocol import TradingMode
-from sor_core.execution.record import OrderRecord, OrderStatus
-from sor_core.ports import (
+from sor_core.execution.record import OrderRecord
+from sor_core.ports_trading import (
     CeilingPassed,
     Conflict,
     IdempotencyKey,

@@ -13,15 +13,10 @@ import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 
 from sor_core.adapters.dynamo_orders import DynamoOrderLedger
+from sor_core.domain.order_status import OrderStatus
 from sor_core.execution.dues import Ceiling, Tally
 from sor_core.execution.protocol import TradingMode
-from sor_core.execution.record import OrderStatus
-from sor_core.ports import (
-    CeilingPassed,
-    LedgerError,
-    Saved,
-    Switch,
-)
+from sor_core.ports_trading import CeilingPassed, LedgerError, Saved, Switch
 from tests.contract.order_ledgers import (
     DAY,
     HOLD,

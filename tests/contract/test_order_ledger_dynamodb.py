@@ -22,11 +22,7 @@ from sor_core.adapters.dynamo_orders import DynamoOrderLedger
 from sor_core.adapters.dynamo_orders_items import SWITCH_KEY, order_key, table_key
 from sor_core.execution.dues import Ceiling, Tally
 from sor_core.execution.protocol import TradingMode
-from sor_core.ports import (
-    LedgerError,
-    Saved,
-    Switch,
-)
+from sor_core.ports_trading import LedgerError, Saved, Switch
 from tests.contract.order_ledgers import (
     DAY,
     HOLD,

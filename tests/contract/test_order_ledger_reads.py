@@ -7,10 +7,8 @@ from dataclasses import fields, is_dataclass, replace
 
 import pytest
 
-from sor_core.execution.record import OrderStatus
-from sor_core.ports import (
-    OrderLedger,
-)
+from sor_core.domain.order_status import OrderStatus
+from sor_core.ports_trading import OrderLedger
 from tests.contract.order_ledgers import (
     accepted,
     dynamodb_in_memory,

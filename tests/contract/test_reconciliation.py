@@ -12,8 +12,9 @@ import pytest
 from sor_core.domain.errors import VenueError, VenueFailure
 from sor_core.domain.money import exact
 from sor_core.domain.order import Side
+from sor_core.domain.order_status import OrderStatus
 from sor_core.execution.outcome import net_amounts
-from sor_core.execution.record import AttemptState, OrderRecord, OrderStatus
+from sor_core.execution.record import AttemptState, OrderRecord
 from sor_core.services.execute import Executed
 from sor_core.services.reconciliation import ReconciliationService, Report
 from tests.contract.interposed import Instead

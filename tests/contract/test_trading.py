@@ -1,4 +1,4 @@
-"""One suite for every adapter of `ports.VenueTrading`, over real HTTP against the simulated venues."""
+"""One suite for each adapter of `ports_trading.VenueTrading`, over real HTTP against the simulated venues."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ from sor_core.domain.trading import (
     Unknown,
     UnknownWhy,
 )
-from sor_core.ports import VenueTrading
+from sor_core.ports_trading import VenueTrading
 from tests.contract.counting_venue import (
     CountingVenue,
     Received,

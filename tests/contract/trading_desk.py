@@ -31,7 +31,7 @@ from sor_core.domain.trading import (
     PlaceOutcome,
     VenueOrder,
 )
-from sor_core.ports import VenueTrading
+from sor_core.ports_trading import VenueTrading
 from tests.fakes.memory_trading import MemoryNonces, StaticCredentials
 
 ENOUGH_S = 5.0

@@ -26,7 +26,7 @@ from sor_core.domain.money import exact
 from sor_core.domain.order import Order
 from sor_core.execution.record import OrderRecord, TimeInForce
 from sor_core.execution.request import ExecuteRequest, Refused
-from sor_core.ports import OrderLedger
+from sor_core.ports_trading import OrderLedger
 from sor_core.services.context import Context
 from sor_core.services.control import ControlService
 from sor_core.services.counterparties import Counterparties, Counterparty

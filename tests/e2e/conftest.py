@@ -109,7 +109,7 @@ class Api:
             "isBase64Encoded": False,
         }
         answer = self._module.handler(event, Context())
-        sent = {k: v[0] for k, v in answer["multiValueHeaders"].items()}
+        sent = answer["headers"]
         return Answer(answer["statusCode"], sent, json.loads(answer["body"]), answer["body"])
 
 

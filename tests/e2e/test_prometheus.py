@@ -65,7 +65,7 @@ def address(scraped: Scraped) -> Iterator[str]:
         def do_GET(self) -> None:
             answer = scraped.page()
             self.send_response(answer["statusCode"])
-            self.send_header("Content-Type", answer["multiValueHeaders"]["Content-Type"][0])
+            self.send_header("Content-Type", answer["headers"]["Content-Type"])
             self.end_headers()
             self.wfile.write(answer["body"].encode())
 
@@ -98,7 +98,7 @@ def test_promtool_accepts_the_page(deployed: Deployed, scraped: Scraped) -> None
         [promtool, "check", "metrics"], input=page["body"], capture_output=True, text=True, check=False
     )
 
-    assert page["multiValueHeaders"]["Content-Type"] == ["text/plain; version=0.0.4; charset=utf-8"]
+    assert page["headers"]["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert (checked.stdout + checked.stderr).splitlines() == [ABBREVIATED]
 
 

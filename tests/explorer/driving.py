@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from sor_core.domain.order_status import OrderStatus
 from sor_core.execution import protocol
 from sor_core.execution.protocol import Step
-from sor_core.execution.record import AttemptState, OrderStatus
+from sor_core.execution.record import AttemptState
 from tests.explorer.meanings import Leg, Spec
 from tests.explorer.shelf import Shelf
 from tests.explorer.states import HELD_TICKS, Habits, Move, Process, Setting, State, bare, who

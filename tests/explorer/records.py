@@ -7,17 +7,12 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from sor_core.domain.order import Order, OrderType, Side, Strategy
+from sor_core.domain.order_status import OrderStatus
 from sor_core.domain.trading import (
     SendWindow,
 )
 from sor_core.execution import protocol
-from sor_core.execution.record import (
-    Attempt,
-    OrderRecord,
-    OrderStatus,
-    Terms,
-    TimeInForce,
-)
+from sor_core.execution.record import Attempt, OrderRecord, Terms, TimeInForce
 from tests.explorer.meanings import CAP, LONG_AGO, ORDER_ID, OWNED_FOR_MS, SYMBOL
 from tests.explorer.world import BASE_MS, TICK_MS
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from sor_core.execution.record import OrderStatus
+from sor_core.domain.order_status import OrderStatus
 from tests.explorer import world
 from tests.explorer.meanings import CAP
 from tests.explorer.shelf import Shelf

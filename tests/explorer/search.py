@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from sor_core.execution.record import OrderStatus
+from sor_core.domain.order_status import OrderStatus
 from tests.explorer import world
 from tests.explorer.processes import Processes
 from tests.explorer.rules import Rules, Violation

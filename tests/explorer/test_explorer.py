@@ -7,8 +7,9 @@ from decimal import Decimal
 
 import pytest
 
+from sor_core.domain.order_status import OrderStatus
 from sor_core.execution import protocol
-from sor_core.execution.record import AttemptState, OrderRecord, OrderStatus, Plan
+from sor_core.execution.record import AttemptState, OrderRecord, Plan
 from sor_core.services import execute, failover, follow
 from tests.explorer.__main__ import story_of
 from tests.explorer.driving import TASKS

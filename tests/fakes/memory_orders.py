@@ -1,4 +1,4 @@
-"""`ports.OrderLedger` in memory; held to the same suite as DynamoDB (tests/contract)."""
+"""`ports_trading.OrderLedger` in memory; held to the same suite as DynamoDB (tests/contract)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sor_core.domain.money import exact
 from sor_core.execution.dues import Ceiling, Counter, Tally, changes
 from sor_core.execution.protocol import TradingMode
 from sor_core.execution.record import OrderRecord
-from sor_core.ports import (
+from sor_core.ports_trading import (
     AcceptOutcome,
     CeilingPassed,
     Conflict,

@@ -1,4 +1,4 @@
-"""What the trading adapters need beside a venue: `ports.Nonces` and `ports.CredentialsSource` in memory.
+"""What trading adapters need beside a venue: `ports_trading.Nonces` and `CredentialsSource` in memory.
 
 The nonces are held to the same suite as DynamoDB's (tests/contract/test_nonces.py).
 """

@@ -8,6 +8,7 @@ from typing import Any
 
 from sor_core.domain.money import exact
 from sor_core.domain.order import Order, OrderType, Side, Strategy
+from sor_core.domain.order_status import OrderStatus
 from sor_core.domain.trading import (
     Fence,
     Fill,
@@ -28,7 +29,6 @@ from sor_core.execution.record import (
     Ending,
     Event,
     OrderRecord,
-    OrderStatus,
     Plan,
     PlannedLeg,
     Terms,

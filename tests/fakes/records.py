@@ -9,6 +9,7 @@ from typing import Any
 
 from sor_core.domain.money import exact
 from sor_core.domain.order import Order, Side
+from sor_core.domain.order_status import OrderStatus
 from sor_core.domain.trading import (
     Fence,
     Fill,
@@ -24,7 +25,6 @@ from sor_core.execution.record import (
     AttemptState,
     Ending,
     OrderRecord,
-    OrderStatus,
     Terms,
     TimeInForce,
     client_order_id,

@@ -21,7 +21,9 @@ OF_AWS = {
     ("AWS/ApiGateway", "4XXError", ("ApiName",)),
     ("AWS/ApiGateway", "5XXError", ("ApiName",)),
     ("AWS/Lambda", "ConcurrentExecutions", ("FunctionName",)),
+    ("AWS/Lambda", "Duration", ("FunctionName", "Resource", "ExecutedVersion")),
     ("AWS/Lambda", "Errors", ("FunctionName",)),
+    ("AWS/Lambda", "Errors", ("FunctionName", "Resource", "ExecutedVersion")),
     ("AWS/Lambda", "Invocations", ("FunctionName",)),
     ("AWS/Lambda", "Throttles", ("FunctionName",)),
     ("AWS/SQS", "ApproximateNumberOfMessagesVisible", ("QueueName",)),
@@ -179,6 +181,8 @@ def test_every_query_of_grafana_names_what_the_page_has(query: str) -> None:
 
 
 def kebab(name: str) -> str:
+    if name.endswith("CanaryAlarm"):
+        return "canary"  # one page: whichever it is, the same is to be done
     return re.sub(r"(?<!^)([A-Z])", r"-\1", name.removesuffix("Alarm")).lower()
 
 
@@ -190,7 +194,7 @@ def test_every_alarm_names_its_runbook_and_every_runbook_has_its_alarm(template:
         told[name] = runbook[1]
         assert alarm["AlarmActions"]["Fn::If"][0] == "HasAlarmTopic"
     assert told == {name: kebab(name) for name in told}
-    assert sorted(told.values()) == sorted(
+    assert sorted(set(told.values())) == sorted(
         path.stem for path in RUNBOOKS.glob("*.md") if path.stem != "README"
     )
 

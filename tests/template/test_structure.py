@@ -28,13 +28,14 @@ PURE = (
     "sor_core.execution",
     "sor_core.metrics",
     "sor_core.ports",
+    "sor_core.ports_trading",
     "sor_core.clock",
 )
 LAYERS = (
-    {"bootstrap_trading"},
     {"bootstrap"},
     {"adapters", "api"},
     {"services"},
+    {"ports_trading"},
     {"metrics", "observability", "ports", "routing", "settings"},
     {"health", "clock", "execution"},
     {"domain"},
@@ -85,7 +86,7 @@ def test_a_handler_reaches_the_core_through_api_and_bootstrap_only(handler: Path
         alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
     }
     core = {".".join(module.split(".")[:2]) for module in imported if module.startswith("sor_core")}
-    assert core <= {"sor_core.api", "sor_core.bootstrap", "sor_core.bootstrap_trading"}
+    assert core <= {"sor_core.api", "sor_core.bootstrap"}
 
 
 def test_the_template_deploys_every_handler() -> None:

@@ -27,6 +27,7 @@ from sor_core.api.orders import (
 from sor_core.domain.decision import Decision
 from sor_core.domain.money import exact
 from sor_core.domain.order import Side
+from sor_core.domain.order_status import OrderStatus
 from sor_core.domain.trading import (
     CheckOutcome,
     OrderKind,
@@ -39,9 +40,9 @@ from sor_core.domain.trading import (
     WouldTake,
 )
 from sor_core.execution.protocol import TradingMode
-from sor_core.execution.record import AttemptState, Event, OrderRecord, OrderStatus
+from sor_core.execution.record import AttemptState, Event, OrderRecord
 from sor_core.execution.request import CheckedLeg, RefusalReason, Refused
-from sor_core.ports import Page, Switch
+from sor_core.ports_trading import Page, Switch
 from sor_core.routing.decide import decide
 from tests.fakes.markets import NOW_MS, POLICY, market, order
 from tests.fakes.records import ORDER_ID, attempt, fill, record, sums, terms, venue_order

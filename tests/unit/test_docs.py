@@ -44,9 +44,10 @@ from sor_core.domain.errors import VenueFailure
 from sor_core.domain.health import SystemStatus
 from sor_core.domain.market import Exclusion, Policy, VenueMarket, Why
 from sor_core.domain.order import OrderType, Side, Strategy
+from sor_core.domain.order_status import OrderStatus
 from sor_core.domain.trading import Refusal, Rejected, RejectReason, Unknown, UnknownWhy, WouldTake
 from sor_core.execution.protocol import TradingMode
-from sor_core.execution.record import AttemptState, Event, OrderStatus
+from sor_core.execution.record import AttemptState, Event
 from sor_core.execution.request import CheckedLeg
 from sor_core.health.calls import LONGEST_MS
 from sor_core.health.measure import (
@@ -56,7 +57,7 @@ from sor_core.health.measure import (
     fold,
 )
 from sor_core.health.windows import KEPT_HOURS, KEPT_MINUTES, RECENT_MINUTES
-from sor_core.ports import Switch
+from sor_core.ports_trading import Switch
 from sor_core.routing.allocate import MAX_NODES
 from sor_core.routing.candidates import build_field, price_cap
 from sor_core.routing.decide import decide
@@ -214,8 +215,8 @@ METHODS = ("GET ", "POST ", "PUT ", "DELETE ")
 def test_every_path_stands_in_the_table_and_no_other_does() -> None:
     served = []
     for app in sorted((REPOSITORY / "functions").glob("*/app.py")):
-        found = re.findall(r'@app\.(\w+)\("(.+)"\)', app.read_text(encoding="utf-8"))
-        served += [f"{method.upper()} {path}".replace("<", "{").replace(">", "}") for method, path in found]
+        found = re.findall(r'@routes\.on\("(\w+)", "(.+)"\)', app.read_text(encoding="utf-8"))
+        served += [f"{method} {path}" for method, path in found]
     events = [
         event["Properties"]
         for resource in load()["Resources"].values()

@@ -5,15 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
-from sor_core.api.http import caller, correlation_id, headers_of, json_answer
+from sor_core.api.http import (
+    Answer,
+    Event,
+    Routes,
+    caller,
+    correlation_id,
+    headers_of,
+    json_answer,
+    path_of,
+    query_of,
+    wants_fresh,
+)
+from sor_core.api.problems import Kind, Problem, ProblemError
 
 ARN = "arn:aws:iam::123456789012:user/trader"
 
 
-def event(**parts: Any) -> APIGatewayProxyEvent:
-    return APIGatewayProxyEvent(parts)
+def event(**parts: Any) -> Event:
+    return parts
 
 
 def test_the_caller_is_who_the_gateway_authenticated() -> None:
@@ -44,7 +55,65 @@ def test_headers_are_handed_on() -> None:
 
 def test_an_answer_has_its_status_and_its_headers_beside_ours() -> None:
     answer = json_answer({"a": 1}, 202, {"Location": "/api/orders/1"})
-    assert answer.status_code == 202
+    assert answer["statusCode"] == 202
     kind = {"Content-Type": "application/json"}
-    assert answer.headers == {**kind, "Cache-Control": "no-store", "Location": "/api/orders/1"}
-    assert json_answer({}).status_code == 200
+    assert answer["headers"] == {**kind, "Cache-Control": "no-store", "Location": "/api/orders/1"}
+    assert json_answer({})["statusCode"] == 200
+
+
+@pytest.mark.parametrize("value", ["no-cache", "No-Cache", "max-age=0, no-cache", "max-age=0 ,no-cache "])
+@pytest.mark.parametrize("name", ["Cache-Control", "cache-control"])
+def test_a_caller_who_wants_nothing_cached_is_heard(name: str, value: str) -> None:
+    assert wants_fresh(event(headers={name: value}))
+
+
+@pytest.mark.parametrize("headers", [None, {}, {"Cache-Control": "max-age=0"}, {"Pragma": "no-cache"}])
+def test_caches_are_used_otherwise(headers: Any) -> None:
+    assert not wants_fresh(event(headers=headers))
+
+
+def test_what_the_gateway_left_out_is_empty() -> None:
+    assert query_of(event(queryStringParameters=None)) == {}
+    assert path_of(event(pathParameters=None), "order_id") == ""
+    assert path_of(event(pathParameters={"order_id": "1"}), "order_id") == "1"
+
+
+def serve(**parts: Any) -> Answer:
+    routes = Routes()
+
+    @routes.on("GET", "/api/orders/{order_id}")
+    def _order(event: Event) -> Answer:
+        return json_answer({"order_id": path_of(event, "order_id")})
+
+    @routes.on("DELETE", "/api/orders/{order_id}")
+    def _cancel(_: Event) -> Answer:
+        raise ProblemError(Problem(Kind.STATE_UNAVAILABLE, "try again", retry_after_s=5))
+
+    return routes(event(**parts))
+
+
+def test_a_path_of_the_template_is_served_by_its_function() -> None:
+    named = {"resource": "/api/orders/{order_id}", "pathParameters": {"order_id": "1"}}
+    assert serve(httpMethod="GET", **named)["body"] == '{"order_id":"1"}'
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {},
+        {"httpMethod": None, "resource": None},
+        {"httpMethod": ["GET"], "resource": {}},
+        {"httpMethod": "POST", "resource": "/api/orders/{order_id}"},
+        {"httpMethod": "GET", "resource": "/{proxy+}"},
+    ],
+)
+def test_what_nobody_serves_is_a_problem_of_its_own(parts: dict[str, Any]) -> None:
+    answer = serve(**parts, requestContext={"requestId": "r-1"})
+    assert answer["statusCode"] == 404
+    assert answer["headers"]["Content-Type"] == "application/problem+json"
+    assert "urn:sor:request:r-1" in answer["body"]
+
+
+def test_a_problem_says_when_to_come_back() -> None:
+    answer = serve(httpMethod="DELETE", resource="/api/orders/{order_id}")
+    assert (answer["statusCode"], answer["headers"]["Retry-After"]) == (503, "5")

@@ -7,7 +7,6 @@ import json
 from typing import Any
 
 import pytest
-from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
 from sor_core import __version__
 from sor_core.api.answers import route_answer
@@ -117,11 +116,11 @@ async def test_the_answer_carries_a_receipt_that_verifies(stage: Stage) -> None:
     [(None, False), ({}, False), ({"receipt": "true"}, True), ({"receipt": "false"}, False)],
 )
 def test_the_query_says_whether_one_is_wanted(query: dict[str, str] | None, *, expected: bool) -> None:
-    assert wants_receipt(APIGatewayProxyEvent({"queryStringParameters": query})) is expected
+    assert wants_receipt({"queryStringParameters": query}) is expected
 
 
 @pytest.mark.parametrize("value", ["", "yes", "True", "1"])
 def test_any_other_value_is_a_problem_that_names_it(value: str) -> None:
     with pytest.raises(ProblemError) as caught:
-        wants_receipt(APIGatewayProxyEvent({"queryStringParameters": {"receipt": value}}))
+        wants_receipt({"queryStringParameters": {"receipt": value}})
     assert [e.field for e in caught.value.problem.errors] == ["receipt"]

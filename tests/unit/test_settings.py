@@ -6,7 +6,7 @@ import pytest
 
 from sor_core.bootstrap import read_settings
 from sor_core.domain.instrument import Symbol
-from sor_core.execution.risk import of_quote
+from sor_core.execution.limits import of_quote
 from sor_core.settings import Settings, SettingsError
 
 

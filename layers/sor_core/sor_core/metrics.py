@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from sor_core.domain.decision import NoRouteReason, Reason
-from sor_core.execution.record import OrderStatus
+from sor_core.domain.order_status import OrderStatus
 
 OTHER = "other"
 Series = tuple[str, tuple[str, ...]]

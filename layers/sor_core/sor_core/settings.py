@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from sor_core.domain.instrument import Symbol
 from sor_core.domain.market import Policy, Weights
-from sor_core.execution.risk import Limits
+from sor_core.execution.limits import Limits
 from sor_core.health.breaker import BreakerPolicy
 
 _DECIMAL = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,12})?", re.ASCII)

@@ -34,7 +34,7 @@ from sor_core.adapters.dynamo_table import DynamoTable, Refused, Request
 from sor_core.clock import Clock
 from sor_core.execution.dues import Ceiling, Counter, Tally, changes, utc_day
 from sor_core.execution.record import OrderRecord
-from sor_core.ports import (
+from sor_core.ports_trading import (
     AcceptOutcome,
     CeilingPassed,
     Conflict,
@@ -53,7 +53,7 @@ _MOST_TRIES = 12
 
 
 class DynamoOrderLedger:
-    """`ports.OrderLedger` on DynamoDB.
+    """`ports_trading.OrderLedger` on DynamoDB.
 
     Parameters
     ----------

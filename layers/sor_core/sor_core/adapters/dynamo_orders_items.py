@@ -42,7 +42,7 @@ from sor_core.domain.order import Side
 from sor_core.execution.dues import Ceiling, Counter, Tally, utc_day
 from sor_core.execution.protocol import TradingMode
 from sor_core.execution.record import OrderRecord
-from sor_core.ports import IdempotencyKey, KeyTaken, LedgerError, Switch
+from sor_core.ports_trading import IdempotencyKey, KeyTaken, LedgerError, Switch
 
 Item = Mapping[str, Mapping[str, Any]]
 

@@ -28,7 +28,7 @@ from botocore.exceptions import ConnectionError as NotConnectedError
 
 from sor_core.adapters.dynamo_orders_items import Item
 from sor_core.clock import Clock
-from sor_core.ports import LedgerError
+from sor_core.ports_trading import LedgerError
 
 Request = dict[str, Any]
 

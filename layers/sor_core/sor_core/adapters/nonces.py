@@ -34,7 +34,7 @@ _TAKE = "#owner = :owner, until_ms = :until_ms"
 
 
 class DynamoNonces:
-    """`ports.Nonces` on DynamoDB.
+    """`ports_trading.Nonces` on DynamoDB.
 
     Parameters
     ----------

@@ -57,7 +57,7 @@ class _UnreachableError(CredentialsError):
 
 
 class SecretsManagerCredentials:
-    """`ports.CredentialsSource` on Secrets Manager.
+    """`ports_trading.CredentialsSource` on Secrets Manager.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ _STARTED_BEFORE = "ExecutionAlreadyExists"
 
 
 class StepFunctionsFailover:
-    """`ports.Failover` on AWS Step Functions.
+    """`ports_trading.Failover` on AWS Step Functions.
 
     Parameters
     ----------

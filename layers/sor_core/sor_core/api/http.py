@@ -1,15 +1,16 @@
-"""API Gateway events in, HTTP answers out: nothing is decided here."""
+"""API Gateway events in, HTTP answers out: nothing is decided here.
+
+The gateway has already matched the path (its `resource` is the template's path), so what is left of
+routing is one look into a dictionary. Powertools' event handler would match it again, and importing
+it makes every cold start longer (docs/performance.md).
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
-
-from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
-from aws_lambda_powertools.event_handler.exceptions import NotFoundError
-from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
 from sor_core.api.json import NotJsonError, dumps, loads
 from sor_core.api.problems import CONTENT_TYPE, FieldError, Kind, Problem, ProblemError
@@ -18,29 +19,46 @@ MAX_BODY_BYTES = 64 * 1024
 """An order is a few hundred bytes."""
 ANONYMOUS = "anonymous"
 
-
-def make_resolver() -> APIGatewayRestResolver:
-    """Make a resolver that answers problems as RFC 9457 documents."""
-    app = APIGatewayRestResolver()
-
-    @app.exception_handler(ProblemError)  # type: ignore[untyped-decorator]
-    def _problem(error: ProblemError) -> Response[str]:
-        return problem_answer(error.problem, app.current_event)
-
-    @app.not_found
-    def _not_found(_: NotFoundError) -> Response[str]:
-        detail = "see docs/api.md for the paths and their methods"
-        return problem_answer(Problem(Kind.NOT_FOUND, detail), app.current_event)
-
-    return app
+Event = Mapping[str, Any]
+"""A request as API Gateway hands it over (AWS, "Input format of a Lambda function for proxy integration")."""
+Answer = dict[str, Any]
+"""An answer as API Gateway takes it (same page, "Output format")."""
+_Serve = Callable[[Event], Answer]
 
 
-def json_body(event: APIGatewayProxyEvent) -> Any:
+class Routes:
+    """Which function serves which method and path of the template."""
+
+    def __init__(self) -> None:
+        self._served: dict[tuple[str, str], _Serve] = {}
+
+    def on(self, method: str, resource: str) -> Callable[[_Serve], _Serve]:
+        """Have a function serve a path of the template, such as ``/api/orders/{order_id}``."""
+
+        def add(serve: _Serve) -> _Serve:
+            self._served[method, resource] = serve
+            return serve
+
+        return add
+
+    def __call__(self, event: Event, _context: object = None) -> Answer:
+        """Serve an event; a `ProblemError` becomes an RFC 9457 document."""
+        serve = self._served.get((str(event.get("httpMethod")), str(event.get("resource"))))
+        if serve is None:
+            detail = "see docs/api.md for the paths and their methods"
+            return problem_answer(Problem(Kind.NOT_FOUND, detail), event)
+        try:
+            return serve(event)
+        except ProblemError as error:
+            return problem_answer(error.problem, event)
+
+
+def json_body(event: Event) -> Any:
     """The request's body, decoded. Raises `ProblemError` for what is no JSON or too large."""
-    body: str | bytes = event.body or ""
+    body: str | bytes = event.get("body") or ""
     if len(body) > MAX_BODY_BYTES * 2:
         raise _too_large()
-    if event.is_base64_encoded:
+    if event.get("isBase64Encoded"):
         try:
             body = base64.b64decode(body, validate=True)
         except (binascii.Error, ValueError) as error:
@@ -61,49 +79,64 @@ def _not_json(detail: str) -> ProblemError:
     return ProblemError(Problem(Kind.NOT_JSON, f"a JSON object is expected: {detail[:200]}"))
 
 
-def wants_fresh(event: APIGatewayProxyEvent) -> bool:
+def wants_fresh(event: Event) -> bool:
     """Whether the caller sent ``Cache-Control: no-cache`` (RFC 9111, 5.2.1.4)."""
-    values = (value for name, value in (event.headers or {}).items() if name.lower() == "cache-control")
-    return any("no-cache" in (part.strip().lower() for part in value.split(",")) for value in values)
+    directives = headers_of(event).get("cache-control", "").split(",")
+    return "no-cache" in (directive.strip().lower() for directive in directives)
 
 
-def wants_receipt(event: APIGatewayProxyEvent) -> bool:
+def wants_receipt(event: Event) -> bool:
     """Whether the query says ``receipt=true``; raises `ProblemError` for anything but true or false."""
-    asked = (event.query_string_parameters or {}).get("receipt", "false")
+    asked = query_of(event).get("receipt", "false")
     if asked not in {"true", "false"}:
         errors = [FieldError("receipt", "true or false")]
         raise ProblemError(Problem(Kind.INVALID_REQUEST, "receipt: expected true or false", errors))
     return asked == "true"
 
 
-def caller(event: APIGatewayProxyEvent) -> str:
+def caller(event: Event) -> str:
     """Who asks: the ARN that the gateway authenticated, or ``anonymous`` where it asked for none."""
     identity = (event.get("requestContext") or {}).get("identity") or {}
     return str(identity.get("userArn") or ANONYMOUS)
 
 
-def correlation_id(event: APIGatewayProxyEvent) -> str:
+def correlation_id(event: Event) -> str:
     """The gateway's id of the request, which stands in the logs; empty where it gave none."""
     return str((event.get("requestContext") or {}).get("requestId") or "")
 
 
-def headers_of(event: APIGatewayProxyEvent) -> dict[str, str]:
+def headers_of(event: Event) -> dict[str, str]:
     """The request's headers, names in lower case; of one that came several times the last."""
-    return dict(event.headers or {})
+    return {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+
+
+def query_of(event: Event) -> dict[str, str]:
+    """The query's parameters; of one that came several times the last."""
+    return dict(event.get("queryStringParameters") or {})
+
+
+def path_of(event: Event, name: str) -> str:
+    """What stands in a path for one of its names; empty where nothing does."""
+    return str((event.get("pathParameters") or {}).get(name, ""))
 
 
 def json_answer(
     document: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
-) -> Response[str]:
+) -> Answer:
     """Answer with a document, and with headers beside our own."""
-    all_headers: dict[str, str | list[str]] = {"Cache-Control": "no-store", **(headers or {})}
-    return Response(status, "application/json", dumps(document), headers=all_headers)
+    return answer(dumps(document), "application/json", status, headers)
 
 
-def problem_answer(problem: Problem, event: APIGatewayProxyEvent) -> Response[str]:
+def answer(
+    body: str, content_type: str, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Answer:
+    """Answer with a text; nothing of ours may be kept by caches between."""
+    all_headers = {"Content-Type": content_type, "Cache-Control": "no-store", **(headers or {})}
+    return {"statusCode": status, "headers": all_headers, "body": body, "isBase64Encoded": False}
+
+
+def problem_answer(problem: Problem, event: Event) -> Answer:
     """Answer with a problem, named after the request."""
-    headers: dict[str, str | list[str]] = {"Cache-Control": "no-store"}
-    if problem.retry_after_s is not None:
-        headers["Retry-After"] = str(problem.retry_after_s)
-    document = problem.document(correlation_id(event))
-    return Response(problem.kind.status, CONTENT_TYPE, dumps(document), headers=headers)
+    retry = {} if problem.retry_after_s is None else {"Retry-After": str(problem.retry_after_s)}
+    document = dumps(problem.document(correlation_id(event)))
+    return answer(document, CONTENT_TYPE, problem.kind.status, retry)

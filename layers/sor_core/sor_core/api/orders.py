@@ -10,12 +10,13 @@ from sor_core.api.json import number
 from sor_core.api.problems import FieldError, Kind, Problem
 from sor_core.domain.decision import Decision
 from sor_core.domain.money import exact, round_significant
+from sor_core.domain.order_status import OrderStatus
 from sor_core.domain.trading import CheckOutcome, Refusal, Rejected, Unknown, VenueOrder, WouldTake
 from sor_core.execution.outcome import Outcome, net_amounts
 from sor_core.execution.outcome import outcome as add_up
-from sor_core.execution.record import Attempt, AttemptState, Event, OrderRecord, OrderStatus, Terms
+from sor_core.execution.record import Attempt, AttemptState, Event, OrderRecord, Terms
 from sor_core.execution.request import CheckedLeg, RefusalReason, Refused
-from sor_core.ports import Page, Switch
+from sor_core.ports_trading import Page, Switch
 
 RETRY_AFTER_S = 5
 _AVERAGE_DIGITS = 15

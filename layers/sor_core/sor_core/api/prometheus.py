@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, product
 from typing import TypeVar
 
-from sor_core.execution.record import OrderStatus
+from sor_core.domain.order_status import OrderStatus
 from sor_core.health.measure import HealthRecord, believable
 from sor_core.metrics import (
     EXCHANGE_HEALTH_SCORE,

@@ -38,6 +38,7 @@ from enum import StrEnum
 
 from sor_core.domain.money import BPS, exact
 from sor_core.domain.order import Side
+from sor_core.domain.order_status import OrderStatus
 from sor_core.domain.trading import (
     Cancelled,
     CancelOutcome,
@@ -60,7 +61,6 @@ from sor_core.execution.record import (
     Ending,
     Event,
     OrderRecord,
-    OrderStatus,
     Plan,
     TimeInForce,
     cost_bound,

@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from decimal import Decimal
 from statistics import median
 
-from sor_core.domain.instrument import Symbol
 from sor_core.domain.money import BPS, exact, plain, round_significant
 from sor_core.domain.order import Order, OrderType, Side
+from sor_core.execution.limits import Limits, of_quote
 from sor_core.execution.protocol import TradingMode
 from sor_core.execution.request import RefusalReason, Refused
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What the operator configured (see docs/configuration.md)."""
-
-    symbols: frozenset[Symbol] | None
-    """Only these may be traded; None is all."""
-    order_notionals: Mapping[str, Decimal]
-    """Most notional of one order, by quote asset; ``*`` is any other."""
-    daily_notionals: Mapping[str, Decimal]
-    """Most notional of all orders of a UTC day, by quote asset; ``*`` is any other."""
-    collar_bps: Decimal
-    """How far the price cap may lie from the reference, on the side that costs money."""
-
-
-def of_quote(limits: Mapping[str, Decimal], quote: str) -> Decimal:
-    """The limit for a quote asset."""
-    return limits.get(quote, limits["*"])
 
 
 def refuse_order(order: Order, limits: Limits, mode: TradingMode) -> Refused | None:

@@ -6,11 +6,12 @@ import asyncio
 from dataclasses import dataclass
 
 from sor_core.domain.errors import VenueError
+from sor_core.domain.order_status import OrderStatus
 from sor_core.domain.trading import VenueOrder
 from sor_core.execution import protocol
-from sor_core.execution.record import Attempt, OrderRecord, OrderStatus
+from sor_core.execution.record import Attempt, OrderRecord
 from sor_core.metrics import ORDERS_REVIEWED
-from sor_core.ports import Conflict, LedgerError, OrderLedger, Saved, Switch
+from sor_core.ports_trading import Conflict, LedgerError, OrderLedger, Saved, Switch
 from sor_core.services.context import Context
 from sor_core.services.desk import Desk
 from sor_core.services.follow import Follower

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sor_core.domain.errors import VenueError, VenueFailure
-from sor_core.ports import ServerTime, VenueMarketData, VenueTrading
+from sor_core.ports import ServerTime, VenueMarketData
+from sor_core.ports_trading import VenueTrading
 
 
 class VenueTime(Protocol):

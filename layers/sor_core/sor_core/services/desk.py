@@ -35,12 +35,8 @@ from sor_core.execution.record import (
 from sor_core.health.breaker import Evidence
 from sor_core.health.measure import why_not_traded
 from sor_core.metrics import EXECUTION_LATENCY_SECONDS
-from sor_core.ports import (
-    CachedMarket,
-    OrderLedger,
-    StateError,
-    StateStore,
-)
+from sor_core.ports import CachedMarket, StateError, StateStore
+from sor_core.ports_trading import OrderLedger
 from sor_core.services.context import Context
 from sor_core.services.counterparties import Counterparties
 from sor_core.services.gather import Gatherer

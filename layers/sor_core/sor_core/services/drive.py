@@ -13,13 +13,14 @@ from functools import partial
 from typing import TypeVar
 
 from sor_core.domain.decision import Decision, NoRoute, NoRouteReason
+from sor_core.domain.order_status import OrderStatus
 from sor_core.execution import protocol
 from sor_core.execution.dues import Ceiling, Counter, changes
 from sor_core.execution.plan import legs_of, rest_of
 from sor_core.execution.protocol import Intention, Me, Step, TradingMode
-from sor_core.execution.record import AttemptState, OrderRecord, OrderStatus, Plan, PlannedLeg, TimeInForce
+from sor_core.execution.record import AttemptState, OrderRecord, Plan, PlannedLeg, TimeInForce
 from sor_core.metrics import FAILOVER_EVENTS, UNKNOWN_OUTCOMES
-from sor_core.ports import CeilingPassed, Conflict, LedgerError, NotAdmitted, OrderLedger, Saved
+from sor_core.ports_trading import CeilingPassed, Conflict, LedgerError, NotAdmitted, OrderLedger, Saved
 from sor_core.routing.decide import decide
 from sor_core.routing.screen import admits
 from sor_core.services.context import Context

@@ -10,22 +10,17 @@ from decimal import Decimal
 from sor_core import __version__
 from sor_core.domain.decision import Decision, NoRoute
 from sor_core.domain.money import exact
+from sor_core.domain.order_status import OrderStatus
 from sor_core.execution import protocol
 from sor_core.execution.dues import Ceiling, Counter, utc_day
+from sor_core.execution.limits import of_quote
 from sor_core.execution.plan import Pace, legs_of, resting_terms, terms
 from sor_core.execution.protocol import Intention, Me, Step
-from sor_core.execution.record import (
-    AttemptState,
-    OrderRecord,
-    OrderStatus,
-    PlannedLeg,
-    Terms,
-    TimeInForce,
-)
+from sor_core.execution.record import AttemptState, OrderRecord, PlannedLeg, Terms, TimeInForce
 from sor_core.execution.request import CheckedLeg, ExecuteRequest, RefusalReason, Refused
-from sor_core.execution.risk import of_quote, refuse_decision, refuse_order
+from sor_core.execution.risk import refuse_decision, refuse_order
 from sor_core.metrics import ACCEPTED, ORDERS, ROUTING_DECISIONS, ROUTING_NO_ROUTE
-from sor_core.ports import (
+from sor_core.ports_trading import (
     CeilingPassed,
     IdempotencyKey,
     KeyTaken,

@@ -14,11 +14,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sor_core.domain.order_status import OrderStatus
 from sor_core.execution import protocol
 from sor_core.execution.protocol import Me, Step
-from sor_core.execution.record import OrderRecord, OrderStatus
+from sor_core.execution.record import OrderRecord
 from sor_core.metrics import ORDERS_DUE
-from sor_core.ports import Failover, LedgerError, OrderLedger, Saved, StateError
+from sor_core.ports import StateError
+from sor_core.ports_trading import Failover, LedgerError, OrderLedger, Saved
 from sor_core.services.context import Context
 from sor_core.services.desk import Desk
 from sor_core.services.drive import Driver

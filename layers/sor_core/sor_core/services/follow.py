@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from sor_core.domain.order_status import OrderStatus
 from sor_core.execution import protocol
 from sor_core.execution.protocol import Me, Step
-from sor_core.execution.record import AttemptState, OrderRecord, OrderStatus
-from sor_core.ports import Failover, LedgerError, OrderLedger, Saved, StateError
+from sor_core.execution.record import AttemptState, OrderRecord
+from sor_core.ports import StateError
+from sor_core.ports_trading import Failover, LedgerError, OrderLedger, Saved
 from sor_core.services.context import Context
 from sor_core.services.desk import Desk
 from sor_core.services.drive import Driver

@@ -15,7 +15,14 @@ from sor_core.domain.health import SystemStatus
 from sor_core.domain.instrument import Symbol
 from sor_core.domain.order import Side
 from sor_core.health.breaker import Breaker
-from sor_core.health.measure import HealthRecord, Probe, SymbolDepth, fold, probe_delays_s
+from sor_core.health.measure import HealthRecord, Probe, SymbolDepth, believable, fold, probe_delays_s
+from sor_core.metrics import (
+    EXCHANGE_HEALTH_SCORE,
+    EXCHANGE_LATENCY_MS,
+    EXCHANGE_SUCCESS_RATE,
+    EXCHANGES_HEALTHY,
+    Metrics,
+)
 from sor_core.observability import Log
 from sor_core.ports import NotListed, ProbeQueue, StateError, StateStore, VenueMarketData
 from sor_core.routing.ladder import MalformedBookError, touch
@@ -285,3 +292,24 @@ async def _or_not_listed(call: Awaitable[_T]) -> _T | NotListed:
         if error.failure is VenueFailure.UNKNOWN_SYMBOL:
             return NotListed()
         raise
+
+
+async def measure_exchanges(
+    metrics: Metrics, store: StateStore, settings: Settings, now_ms: int, log: Log
+) -> None:
+    """Tell how the venues are as routes believe it; without a store nothing is told."""
+    try:
+        records = await store.load_health(settings.venues)
+    except StateError as error:
+        log.warning("state store unavailable", operation="metrics", error=str(error))
+        return
+    healthy = 0
+    for venue in settings.venues:
+        found = believable(records.get(venue), now_ms, settings.health_check_interval_s)
+        if found is None:
+            continue
+        healthy += found.is_healthy
+        metrics.set(EXCHANGE_HEALTH_SCORE, found.health_score, venue)
+        metrics.set(EXCHANGE_LATENCY_MS, found.latency_ms, venue)
+        metrics.set(EXCHANGE_SUCCESS_RATE, found.success_rate, venue)
+    metrics.set(EXCHANGES_HEALTHY, healthy)

@@ -1,27 +1,22 @@
-"""What the services found out, told to the metrics: ended orders, the day's notional, the venues."""
+"""What the services found out, told to the metrics: ended orders, the day's notional."""
 
 from __future__ import annotations
 
 from sor_core.execution.dues import Counter, utc_day
+from sor_core.execution.limits import of_quote
 from sor_core.execution.outcome import outcome
 from sor_core.execution.record import OrderRecord
-from sor_core.execution.risk import of_quote
-from sor_core.health.measure import believable
 from sor_core.metrics import (
     BEST_EXECUTION_SAVINGS_BPS,
     DAILY_NOTIONAL_PEAK_RATIO,
     DAILY_NOTIONAL_USED_RATIO,
-    EXCHANGE_HEALTH_SCORE,
-    EXCHANGE_LATENCY_MS,
-    EXCHANGE_SUCCESS_RATE,
-    EXCHANGES_HEALTHY,
     EXECUTION_SLIPPAGE_BPS,
     ORDERS,
     QUOTES,
     Metrics,
 )
 from sor_core.observability import Log
-from sor_core.ports import LedgerError, OrderLedger, StateError, StateStore
+from sor_core.ports_trading import LedgerError, OrderLedger
 from sor_core.settings import Settings
 
 
@@ -54,24 +49,3 @@ async def measure_day(
     for quote, ratio in used.items():
         metrics.set(DAILY_NOTIONAL_USED_RATIO, float(ratio), quote)
     metrics.set(DAILY_NOTIONAL_PEAK_RATIO, float(max(used.values())))
-
-
-async def measure_exchanges(
-    metrics: Metrics, store: StateStore, settings: Settings, now_ms: int, log: Log
-) -> None:
-    """Tell how the venues are as routes believe it; without a store nothing is told."""
-    try:
-        records = await store.load_health(settings.venues)
-    except StateError as error:
-        log.warning("state store unavailable", operation="metrics", error=str(error))
-        return
-    healthy = 0
-    for venue in settings.venues:
-        found = believable(records.get(venue), now_ms, settings.health_check_interval_s)
-        if found is None:
-            continue
-        healthy += found.is_healthy
-        metrics.set(EXCHANGE_HEALTH_SCORE, found.health_score, venue)
-        metrics.set(EXCHANGE_LATENCY_MS, found.latency_ms, venue)
-        metrics.set(EXCHANGE_SUCCESS_RATE, found.success_rate, venue)
-    metrics.set(EXCHANGES_HEALTHY, healthy)

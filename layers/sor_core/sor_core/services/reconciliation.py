@@ -24,7 +24,7 @@ from sor_core.domain.trading import Fill, VenueOrder
 from sor_core.execution.dues import utc_day
 from sor_core.execution.record import Attempt, AttemptState, OrderRecord, is_ours
 from sor_core.metrics import RECONCILIATION_FINDINGS
-from sor_core.ports import OrderLedger, VenueTrading
+from sor_core.ports_trading import OrderLedger, VenueTrading
 from sor_core.services.context import Context
 
 DAY_MS = 86_400_000

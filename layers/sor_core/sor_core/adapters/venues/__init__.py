@@ -15,7 +15,7 @@
     Its orders, fills, balances and fees in the domain's types.
 ``trading``
     Its private side: the pure function that writes an order's request, and the adapter that sends
-    (`ports.VenueTrading`).
+    (`ports_trading.VenueTrading`).
 ``limits``
     How it counts requests, for `budget`.
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from sor_core.adapters.http import Answer, NotSentError, SignedCall, VenueHttp
 from sor_core.domain.credentials import Credentials, CredentialsError, KeyUse
 from sor_core.domain.errors import VenueError, VenueFailure
-from sor_core.ports import CredentialsSource
+from sor_core.ports_trading import CredentialsSource
 
 
 class TimeLeft:

@@ -18,7 +18,7 @@ from sor_core.adapters.venues.kraken.trading import KrakenTrading
 from sor_core.adapters.venues.registry import base_url
 from sor_core.adapters.venues.venue_clock import VenueClock
 from sor_core.clock import Clock
-from sor_core.ports import CredentialsSource, Nonces, VenueTrading
+from sor_core.ports_trading import CredentialsSource, Nonces, VenueTrading
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ from sor_core.domain.trading import (
     SendWindow,
     VenueOrder,
 )
-from sor_core.ports import CredentialsSource
+from sor_core.ports_trading import CredentialsSource
 
 T = TypeVar("T")
 
@@ -96,7 +96,7 @@ def place_outcome(placement: Placement, answer: Answer) -> PlaceOutcome:
 
 
 class BinanceTrading:
-    """Trades on Binance (implements `ports.VenueTrading`).
+    """Trades on Binance (implements `ports_trading.VenueTrading`).
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ from sor_core.domain.trading import (
     SendWindow,
     VenueOrder,
 )
-from sor_core.ports import CredentialsSource
+from sor_core.ports_trading import CredentialsSource
 
 T = TypeVar("T")
 
@@ -102,7 +102,7 @@ def _configuration(placement: Placement) -> Mapping[str, Mapping[str, str | bool
 
 
 class CoinbaseTrading:
-    """Trades on Coinbase Advanced Trade (implements `ports.VenueTrading`).
+    """Trades on Coinbase Advanced Trade (implements `ports_trading.VenueTrading`).
 
     Parameters
     ----------

@@ -38,7 +38,8 @@ from sor_core.domain.trading import (
     SendWindow,
     VenueOrder,
 )
-from sor_core.ports import CredentialsSource, Nonces, StateError
+from sor_core.ports import StateError
+from sor_core.ports_trading import CredentialsSource, Nonces
 
 T = TypeVar("T")
 
@@ -91,7 +92,7 @@ def place_outcome(placement: Placement, answer: Answer) -> PlaceOutcome:
 
 
 class KrakenTrading:
-    """Trades on Kraken (implements `ports.VenueTrading`).
+    """Trades on Kraken (implements `ports_trading.VenueTrading`).
 
     Parameters
     ----------

@@ -8,8 +8,6 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-import boto3
-
 from sor_core.adapters.dynamo_orders import DynamoOrderLedger
 from sor_core.adapters.nonces import DynamoNonces
 from sor_core.adapters.pool import make_order_client
@@ -41,12 +39,12 @@ from sor_core.api.orders import (
     venue_answer,
 )
 from sor_core.api.problems import Kind, Problem, ProblemError
-from sor_core.bootstrap import AWS_CONFIG, Runtime, new_id
+from sor_core.bootstrap import Runtime, new_id
 from sor_core.domain.decision import NoRoute
 from sor_core.execution.record import OrderRecord
 from sor_core.execution.request import Refused
 from sor_core.metrics import RATE_LIMIT_BUDGET_USED_RATIO
-from sor_core.ports import LedgerError
+from sor_core.ports_trading import LedgerError
 from sor_core.services.context import Context
 from sor_core.services.control import ControlService, ReviewError
 from sor_core.services.counterparties import Counterparties, Counterparty
@@ -78,15 +76,13 @@ class _TradingRuntime(Runtime):
         dynamodb = self.dynamodb
         self.ledger = DynamoOrderLedger(dynamodb, settings.orders_table, self.clock, new_id)
         failover = StepFunctionsFailover(
-            partial(boto3.client, "stepfunctions", config=AWS_CONFIG), settings.failover_machine_arn
+            partial(self.aws.client, "stepfunctions"), settings.failover_machine_arn
         )
         self._order_client = make_order_client()
         parts = TradingParts(
             self._order_client,
             self.clock,
-            SecretsManagerCredentials(
-                boto3.client("secretsmanager", config=AWS_CONFIG), settings.secrets_prefix, self.clock
-            ),
+            SecretsManagerCredentials(self.aws.client("secretsmanager"), settings.secrets_prefix, self.clock),
             DynamoNonces(dynamodb, settings.state_table, self.clock),
             new_id,
         )
