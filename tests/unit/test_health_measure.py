@@ -12,7 +12,7 @@ from sor_core.domain.errors import VenueError, VenueFailure
 from sor_core.domain.health import ExchangeMetrics, SystemStatus
 from sor_core.domain.trading import NotFoundNow, Rejected, RejectReason, Unknown, UnknownWhy
 from sor_core.health.breaker import BreakerPolicy, BreakerState, Evidence
-from sor_core.health.calls import LONGEST_MS, Tally, Verdict, verdict_on_error, verdict_on_outcome
+from sor_core.health.calls import LONGEST_MS, Tally, Verdict, verdict_on_error
 from sor_core.health.measure import (
     HealthRecord,
     Probe,
@@ -23,6 +23,7 @@ from sor_core.health.measure import (
     why_not_routed,
     why_not_traded,
 )
+from sor_core.health.outcomes import verdict_on_outcome
 from sor_core.health.windows import KEPT_HOURS, KEPT_MINUTES, MINUTE_MS
 
 START_MS = 1_700_000_000_000 // MINUTE_MS * MINUTE_MS

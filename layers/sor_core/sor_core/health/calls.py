@@ -1,4 +1,4 @@
-"""What the calls of routes and orders say of a venue: answered, failed, or nothing. Pure."""
+"""What the calls to a venue say of it: answered, failed, or nothing. Pure; orders: `outcomes`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sor_core.domain.errors import VenueError, VenueFailure
-from sor_core.domain.trading import Rejected, RejectReason, Unknown, UnknownWhy
 
 LONGEST_MS = 2000.0
 """A call counts with this much at most: an order is waited for longer than a latency means anything."""
@@ -14,20 +13,6 @@ LONGEST_MS = 2000.0
 _OUR_DOING = frozenset({VenueFailure.RATE_LIMITED})
 _ANSWERS = frozenset({VenueFailure.UNKNOWN_SYMBOL, VenueFailure.REFUSED})
 _UNREACHED = frozenset({VenueFailure.TIMEOUT, VenueFailure.CONNECTION})
-_VENUE_FAILED = frozenset({RejectReason.OVERLOADED, RejectReason.BLOCKED})
-_SAYS_NOTHING = frozenset(
-    {
-        RejectReason.NOT_SENT,
-        RejectReason.RATE_LIMITED,
-        RejectReason.DEADLINE_ELAPSED,
-        RejectReason.TIMESTAMP,
-        RejectReason.NONCE,
-        RejectReason.AUTH,
-        RejectReason.PERMISSION,
-        RejectReason.HALTED,
-    }
-)
-"""Our own key, clock, pace or delay; or of one market only."""
 
 
 class Verdict(StrEnum):
@@ -82,20 +67,3 @@ def verdict_on_error(error: VenueError) -> tuple[Verdict, str]:
     if error.failure in _ANSWERS:
         return Verdict.ANSWERED, ""
     return (Verdict.UNREACHED if error.failure in _UNREACHED else Verdict.FAILED), error.failure
-
-
-def verdict_on_outcome(outcome: object) -> tuple[Verdict, str]:
-    """What the outcome of an order, a query or a cancel says, and the code of a failure."""
-    match outcome:
-        case Unknown(why=UnknownWhy.REFUSED):
-            return Verdict.NOTHING, outcome.why
-        case Unknown(why=UnknownWhy.TIMEOUT | UnknownWhy.CONNECTION_LOST):
-            return Verdict.UNREACHED, outcome.why
-        case Unknown():
-            return Verdict.FAILED, outcome.why
-        case Rejected(reason=reason) if reason in _VENUE_FAILED:
-            return Verdict.FAILED, reason
-        case Rejected(reason=reason) if reason in _SAYS_NOTHING:
-            return Verdict.NOTHING, reason
-        case _:
-            return Verdict.ANSWERED, ""

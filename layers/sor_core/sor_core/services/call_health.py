@@ -12,13 +12,13 @@ time of it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 from sor_core.clock import Clock
 from sor_core.domain.errors import VenueError, VenueFailure
 from sor_core.health.breaker import Evidence
-from sor_core.health.calls import Tally, Verdict, verdict_on_error, verdict_on_outcome
+from sor_core.health.calls import Tally, Verdict, verdict_on_error
 from sor_core.health.measure import fold_calls
 from sor_core.observability import Log
 from sor_core.ports import StateError, StateStore
@@ -52,9 +52,15 @@ class CallHealth:
         self._has_failures = False
 
     async def timed(
-        self, venue: str, evidence: Evidence, call: Awaitable[_T], *, given_s: float | None = None
+        self,
+        venue: str,
+        evidence: Evidence,
+        call: Awaitable[_T],
+        *,
+        given_s: float | None = None,
+        judge: Callable[[_T], tuple[Verdict, str]] = lambda _: (Verdict.ANSWERED, ""),
     ) -> _T:
-        """Await a venue's answer and count it; raises what `call` raises.
+        """Await a venue's answer and count it as `judge` says; raises what `call` raises.
 
         A call that is cancelled counts as timed out if it had at least half of `given_s`; without
         it, for nothing.
@@ -70,7 +76,7 @@ class CallHealth:
             if given_s is not None and waited_ms * 2 >= given_s * 1000:
                 self._count(venue, evidence, started_ms, Verdict.UNREACHED, VenueFailure.TIMEOUT)
             raise
-        self._count(venue, evidence, started_ms, *verdict_on_outcome(result))
+        self._count(venue, evidence, started_ms, *judge(result))
         return result
 
     def _count(self, venue: str, evidence: Evidence, started_ms: float, verdict: Verdict, code: str) -> None:

@@ -34,6 +34,7 @@ from sor_core.execution.record import (
 )
 from sor_core.health.breaker import Evidence
 from sor_core.health.measure import why_not_traded
+from sor_core.health.outcomes import verdict_on_outcome
 from sor_core.metrics import EXECUTION_LATENCY_SECONDS
 from sor_core.ports import CachedMarket, StateError, StateStore
 from sor_core.ports_trading import OrderLedger
@@ -213,7 +214,7 @@ class Desk:
         """Have a venue validate a request."""
         venue = request.placement.venue
         question = self._venues[venue].trading.check(request, timeout_s=ASK_TIMEOUT_S)
-        return await self._calls.timed(venue, Evidence.ACCOUNT, question)
+        return await self._calls.timed(venue, Evidence.ACCOUNT, question, judge=verdict_on_outcome)
 
     # An order at its venues -----------------------------------------------------------------------
 
@@ -226,7 +227,7 @@ class Desk:
         sending = self._venues[attempt.venue].trading.place(
             attempt.request, not_after_ms=attempt.not_after_ms, timeout_s=PLACE_TIMEOUT_S
         )
-        outcome = await self._calls.timed(attempt.venue, Evidence.ORDER, sending)
+        outcome = await self._calls.timed(attempt.venue, Evidence.ORDER, sending, judge=verdict_on_outcome)
         latency_ms = self._clock.now_ms() - started_ms
         if not (isinstance(outcome, Rejected) and outcome.reason in _UNSENT):
             self._metrics.observe(EXECUTION_LATENCY_SECONDS, latency_ms / 1000, attempt.venue)
@@ -257,7 +258,7 @@ class Desk:
         sending = self._venues[attempt.venue].trading.place(
             attempt.request, not_after_ms=not_after_ms, timeout_s=PLACE_TIMEOUT_S
         )
-        return await self._calls.timed(attempt.venue, Evidence.ORDER, sending)
+        return await self._calls.timed(attempt.venue, Evidence.ORDER, sending, judge=verdict_on_outcome)
 
     async def cancel(self, attempts: Sequence[Attempt]) -> list[CancelOutcome]:
         """Cancel what rests."""
@@ -268,4 +269,4 @@ class Desk:
             request = self._venues[attempt.venue].trading.cancel(attempt.ref, timeout_s=ASK_TIMEOUT_S)
         except VenueError as error:
             return Unknown(UnknownWhy.REFUSED, error.detail)
-        return await self._calls.timed(attempt.venue, Evidence.ACCOUNT, request)
+        return await self._calls.timed(attempt.venue, Evidence.ACCOUNT, request, judge=verdict_on_outcome)

@@ -12,6 +12,7 @@ from sor_core.execution.evidence import judge
 from sor_core.execution.protocol import NotSeen, NoWord, Observation, Seen, fence_at
 from sor_core.execution.record import Absence, Attempt, AttemptState
 from sor_core.health.breaker import Evidence
+from sor_core.health.outcomes import verdict_on_outcome
 from sor_core.metrics import VISIBILITY_LAG_SECONDS
 from sor_core.services.call_health import CallHealth
 from sor_core.services.context import Context
@@ -51,7 +52,9 @@ class Lookout:
             if attempt.state is not AttemptState.LIVE:
                 venue_time_ms = (await self._venues.tell_time(attempt.venue, ASK_TIMEOUT_S)).venue_time_ms
             question = self._venues[attempt.venue].trading.query(attempt.ref, timeout_s=ASK_TIMEOUT_S)
-            found = await self._calls.timed(attempt.venue, Evidence.ACCOUNT, question)
+            found = await self._calls.timed(
+                attempt.venue, Evidence.ACCOUNT, question, judge=verdict_on_outcome
+            )
             match found:
                 case Found(order):
                     self._tell_lag_of_first_sight(attempt, asked_at_ms)
