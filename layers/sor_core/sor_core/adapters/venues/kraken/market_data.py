@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import chain
+from operator import itemgetter
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -60,6 +62,7 @@ class _Pair(msgspec.Struct):
     status: str = "online"
 
 
+_CHANGED = itemgetter(2)
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
 _TIME = msgspec.json.Decoder(_Time)
 _STATUS = msgspec.json.Decoder(_Status)
@@ -103,7 +106,7 @@ def parse_book(body: bytes, symbol: Symbol, *, depth: int, received_at_ms: int, 
     """
     [answer] = _one(_result(body, _DEPTH, received_at_ms)).values()
     bids, asks = answer.bids[:depth], answer.asks[:depth]
-    newest_s = max((level[2] for side in (bids, asks) for level in side), default=0.0)
+    newest_s = max(map(_CHANGED, chain(bids, asks)), default=0.0)
     return Book(
         venue=facts.VENUE,
         symbol=symbol,
