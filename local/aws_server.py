@@ -6,12 +6,17 @@ for is set here, against the exact release that local/requirements-aws.txt pins.
 
 from __future__ import annotations
 
+import json
+import os
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from ministack.app import main
-from ministack.core import lambda_runtime
+from ministack.core import iam_actions, lambda_runtime
+from ministack.services import lambda_svc
 
 LOG_WAIT_S = (0.002, 0.002, 0.25)
 """For a first line, for the next, at most. ministack's own 50 ms delays every call that logs nothing."""
@@ -49,8 +54,75 @@ def keep_function_logs(log: TextIO) -> None:
     lambda_runtime.Worker._read_stderr = read_stderr  # noqa: SLF001
 
 
+def name_batches_by_their_single_action() -> None:
+    """Let ``sqs:SendMessage`` cover a batch, as AWS does ("Amazon SQS API permissions").
+
+    ministack wants an action of its own for it.
+    """
+    named = iam_actions.extract_iam_action
+
+    def name(*request: Any) -> str | None:
+        action: str | None = named(*request)
+        return action.removesuffix("Batch") if action and action.startswith("sqs:") else action
+
+    iam_actions.extract_iam_action = name
+
+
+def tell_policies_which_items() -> None:
+    """Give policies ``dynamodb:LeadingKeys`` (AWS, "Specifying conditions: using condition keys").
+
+    ministack evaluates policies with ``AUTH=true`` and knows no such key: conditions on it would always hold.
+    """
+    told = iam_actions.dynamodb_service_context
+
+    def tell(body: bytes) -> dict[str, Any]:
+        context: dict[str, Any] = told(body)
+        keys = sorted(set(_partitions(json.loads(body or b"{}"))))
+        return context | ({"dynamodb:LeadingKeys": keys} if keys else {})
+
+    iam_actions.dynamodb_service_context = tell
+
+
+def _partitions(request: dict[str, Any]) -> Iterator[str]:
+    """The partition keys that a request of our tables names, in whichever of its forms."""
+    items = [request.get("Key"), request.get("Item")]
+    for table in request.get("RequestItems", {}).values():
+        items += table.get("Keys", ()) if isinstance(table, dict) else ()
+    for action in request.get("TransactItems", ()):
+        items += [part.get("Key") or part.get("Item") for part in action.values()]
+    for item in items:
+        if item and "pk" in item:
+            yield item["pk"]["S"]
+
+
+def take_turns(at_once: int) -> None:
+    """Run at most so many invocations of a function at once; others wait until it is their turn.
+
+    Lambda would run them all. Here they share a few processors with the tables and venues that they ask, and
+    too many of them starve these.
+    """
+    acquire, release = lambda_svc.acquire_worker, lambda_svc.release_worker
+    places: dict[str, threading.Semaphore] = {}
+    mine = threading.local()  # a worker is taken and given back by one thread
+
+    def acquire_in_turn(name: str, *args: Any, **options: Any) -> Any:
+        mine.place = places.setdefault(name, threading.Semaphore(at_once))
+        mine.place.acquire()
+        return acquire(name, *args, **options)
+
+    def release_in_turn(worker: lambda_runtime.Worker | None) -> None:
+        release(worker)
+        mine.place.release()
+
+    lambda_svc.acquire_worker, lambda_svc.release_worker = acquire_in_turn, release_in_turn
+
+
 if __name__ == "__main__":
     shorten_log_wait()
+    if places := int(os.environ.get("LOCAL_FUNCTIONS_AT_ONCE", "0")):
+        take_turns(places)
+    tell_policies_which_items()
+    name_batches_by_their_single_action()
     run_functions_on_bare_interpreter()
     with Path(sys.argv[1]).open("a", buffering=1, encoding="utf-8") as functions_log:
         keep_function_logs(functions_log)

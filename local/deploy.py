@@ -41,13 +41,14 @@ class Deployment:
 
 
 class LocalAws:
-    """The local AWS at one endpoint.
+    """The local AWS at one endpoint, and in it one stack.
 
     Every method blocks, and raises `StackError` where a call is refused or not answered.
     """
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, stack: str = STACK) -> None:
         self._endpoint = endpoint
+        self._stack = stack
         self._session = boto3.Session(ANY_KEY, ANY_KEY, region_name=REGION)
 
     def _client(self, service: str) -> Any:
@@ -67,7 +68,7 @@ class LocalAws:
             url = f"{self._endpoint}/{self._uploaded(json.dumps(ready).encode(), 'template')}"
             cloudformation = self._client("cloudformation")
             cloudformation.create_stack(
-                StackName=STACK,
+                StackName=self._stack,
                 TemplateURL=url,
                 Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
             )
@@ -117,6 +118,7 @@ class LocalAws:
             "ThrottleRate": HIGHEST_RATE,
             "ThrottleBurst": HIGHEST_BURST,
             "SorRequireIdempotencyKey": "false",
+            "TrafficShift": "AllAtOnce",
             **parameters,
         }
 
@@ -143,7 +145,7 @@ class LocalAws:
     def _outputs(self, cloudformation: Any) -> dict[str, str]:
         deadline = time.monotonic() + DEADLINE_S
         while time.monotonic() < deadline:
-            stack = cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
+            stack = cloudformation.describe_stacks(StackName=self._stack)["Stacks"][0]
             status = stack["StackStatus"]
             if status == "CREATE_COMPLETE":
                 return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
@@ -159,7 +161,7 @@ class LocalAws:
             expiry = resource.get("Properties", {}).get("TimeToLiveSpecification")
             if expiry is None:
                 continue
-            detail = cloudformation.describe_stack_resource(StackName=STACK, LogicalResourceId=name)
+            detail = cloudformation.describe_stack_resource(StackName=self._stack, LogicalResourceId=name)
             table = detail["StackResourceDetail"]["PhysicalResourceId"]
             found = dynamodb.describe_time_to_live(TableName=table)["TimeToLiveDescription"]
             if found["TimeToLiveStatus"] == "DISABLED":
@@ -176,7 +178,7 @@ def _with_parameters(template: Mapping[str, Any], values: Mapping[str, str]) -> 
 
 def _reason(cloudformation: Any, stack: Mapping[str, Any]) -> str:
     """Give the first failure of a resource, which is the cause; the stack's own reason only lists them."""
-    events = cloudformation.describe_stack_events(StackName=STACK)["StackEvents"]
+    events = cloudformation.describe_stack_events(StackName=stack["StackName"])["StackEvents"]
     for event in sorted(events, key=lambda event: event["Timestamp"]):
         of_resource = event["ResourceType"] != "AWS::CloudFormation::Stack"
         if of_resource and event["ResourceStatus"].endswith("_FAILED") and event.get("ResourceStatusReason"):

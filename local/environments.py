@@ -34,6 +34,8 @@ LOCKS = {
     "aws": REPOSITORY / "local" / "requirements-aws.txt",
     "cli": REPOSITORY / "cli" / "requirements.txt",
     "sam": REPOSITORY / "local" / "requirements-sam.txt",
+    "checks": REPOSITORY / "local" / "requirements-checks.txt",
+    "supply": REPOSITORY / "local" / "requirements-supply.txt",
     "test": REPOSITORY / "tests" / "requirements.txt",
 }
 STAMP = ".complete"

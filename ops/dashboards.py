@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sor_core.metrics import EXCHANGES
+
 OPS = Path(__file__).resolve().parent
 CLOUDWATCH, GRAFANA = OPS / "cloudwatch_dashboard.json", OPS / "grafana_dashboard.json"
 TEMPLATE = OPS.parent / "template.yaml"
@@ -24,7 +26,6 @@ FUNCTIONS = {
     "task": "${ExecuteTaskFunction}",
     "probe": "${HealthProbeFunction}",
 }
-EXCHANGES = ("binance", "coinbase", "kraken")
 CLOUDWATCH_WIDTH = GRAFANA_WIDTH = 24
 _PANELS_A_ROW = 3
 _HEIGHT = 6

@@ -84,7 +84,7 @@ async def start(config: VenuesConfig) -> RunningVenues:
     control = Control(Simulation(config))
     app = web.Application(client_max_size=_LARGEST_REQUEST_BYTES)
     control.add_routes(app)
-    app.router.add_route("*", "/{venue:binance|coinbase|kraken}/{path:.*}", _Gate(control).handle)
+    app.router.add_route("*", f"/{{venue:{'|'.join(Venue)}}}/{{path:.*}}", _Gate(control).handle)
     # Not cancelled when the client leaves: what it asked for happens all the same, as at a venue.
     runner = web.AppRunner(app, access_log=None, handler_cancellation=False, shutdown_timeout=0.05)
     await runner.setup()
