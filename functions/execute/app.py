@@ -16,6 +16,7 @@ from sor_core.api.http import (
     json_answer,
     json_body,
     path_of,
+    signer,
 )
 from sor_core.bootstrap.trading import ExecuteRuntime, TaskRuntime
 
@@ -54,14 +55,14 @@ def evidence(event: Event) -> Answer:
 @routes.on("POST", "/api/orders/{order_id}/review")
 def review(event: Event) -> Answer:
     """Take an operator's word on an order."""
-    asked = (path_of(event, "order_id"), json_body(event), caller(event))
+    asked = (path_of(event, "order_id"), json_body(event), signer(event))
     return json_answer(execute_runtime().review(*asked))
 
 
 @routes.on("PUT", "/api/trading")
 def trading(event: Event) -> Answer:
     """Set the operator's switch."""
-    return json_answer(execute_runtime().set_switch(json_body(event), caller(event)))
+    return json_answer(execute_runtime().set_switch(json_body(event), signer(event)))
 
 
 def handler(event: dict[str, Any], context: Any) -> Any:

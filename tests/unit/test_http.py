@@ -16,6 +16,7 @@ from sor_core.api.http import (
     json_answer,
     path_of,
     query_of,
+    signer,
     wants_fresh,
 )
 from sor_core.api.problems import Kind, Problem, ProblemError
@@ -36,6 +37,23 @@ def test_the_caller_is_who_the_gateway_authenticated() -> None:
 )
 def test_a_caller_whom_the_gateway_did_not_ask_is_anonymous(context: Any) -> None:
     assert caller(event(requestContext=context)) == "anonymous"
+
+
+ROLE = "arn:aws:sts::123456789012:assumed-role/strategy"
+
+
+@pytest.mark.parametrize("session", ["i-0abc", "botocore-session-1700000000", "a@b.example", "a/b"])
+def test_a_role_is_one_caller_in_all_its_sessions(session: str) -> None:
+    signed = event(requestContext={"identity": {"userArn": f"{ROLE}/{session}"}})
+    assert caller(signed) == ROLE
+    assert signer(signed) == f"{ROLE}/{session}"
+
+
+@pytest.mark.parametrize(
+    "arn", [ARN, "arn:aws:iam::123456789012:root", "arn:aws:sts::123456789012:federated-user/ann", ROLE]
+)
+def test_any_other_identity_is_a_caller_as_it_is(arn: str) -> None:
+    assert caller(event(requestContext={"identity": {"userArn": arn}})) == arn
 
 
 def test_a_caller_cannot_name_itself() -> None:

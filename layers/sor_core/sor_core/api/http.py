@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,6 +19,9 @@ from sor_core.api.problems import CONTENT_TYPE, FieldError, Kind, Problem, Probl
 MAX_BODY_BYTES = 64 * 1024
 """An order is a few hundred bytes."""
 ANONYMOUS = "anonymous"
+
+_SESSION = re.compile(r"(?P<role>arn:[a-z-]+:sts::[0-9]*:assumed-role/[^/]+)/.+", re.DOTALL)
+"""AWS, "IAM identifiers": the ARN of an assumed role ends with the session's name."""
 
 Event = Mapping[str, Any]
 """A request as API Gateway hands it over (AWS, "Input format of a Lambda function for proxy integration")."""
@@ -94,10 +98,22 @@ def wants_receipt(event: Event) -> bool:
     return asked == "true"
 
 
-def caller(event: Event) -> str:
-    """Who asks: the ARN that the gateway authenticated, or ``anonymous`` where it asked for none."""
+def signer(event: Event) -> str:
+    """Who signed: the ARN that the gateway authenticated, or ``anonymous`` where it asked for none."""
     identity = (event.get("requestContext") or {}).get("identity") or {}
     return str(identity.get("userArn") or ANONYMOUS)
+
+
+def caller(event: Event) -> str:
+    """Whose orders these are: the `signer`, of a role's sessions the role.
+
+    A session's name is whatever the program that assumed the role said, often another at each start:
+    as part of a caller it would make a repeated idempotency key a second order. It keeps nobody out
+    either, for whoever may assume the role may choose it.
+    """
+    arn = signer(event)
+    role = _SESSION.fullmatch(arn)
+    return role["role"] if role else arn
 
 
 def correlation_id(event: Event) -> str:

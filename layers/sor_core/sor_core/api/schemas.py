@@ -51,6 +51,16 @@ def _positive(value: Any) -> Decimal:
 Positive = Annotated[Decimal, BeforeValidator(_positive)]
 
 
+def _whole(value: Any) -> Any:
+    """A number without a fraction is whole however it is written (JSON Schema, "integer"): 2.0 is 2."""
+    if isinstance(value, Decimal) and value.is_finite() and value.adjusted() < MOST_WHOLE_DIGITS:
+        return int(value) if value == value.to_integral_value() else value
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+
+
 def _symbol(text: str) -> str:
     try:
         Symbol.parse(text)
@@ -90,7 +100,7 @@ class RouteRequest(BaseModel):
     )
     max_slippage_bps: Positive | None = None
     venues: VenueChoice | None = None
-    max_legs: Annotated[int, Field(ge=1, le=50, strict=True)] | None = None
+    max_legs: Annotated[Whole, Field(ge=1, le=50, strict=True)] | None = None
 
 
 _EXPECTED = {

@@ -8,7 +8,8 @@
              | ours                             (once more when ours, too)
         ask the venue --> store it --> give the lease back
 
-A hundred Lambdas so cost a venue one request. A lease outlives the request's timeout and nothing
+A hundred Lambdas so cost a venue one request; requests of one process for the same book go this way
+together. A lease outlives the request's timeout and nothing
 else: a holder that died delays nobody past it. Who is not done by the deadline is left out. A venue
 whose market data breaker is not closed is not asked at all.
 """
@@ -27,10 +28,11 @@ from sor_core.domain.errors import VenueError, VenueFailure
 from sor_core.domain.instrument import FeeRates, Instrument, Symbol
 from sor_core.domain.market import BookSource, Exclusion, VenueMarket, Why
 from sor_core.health.breaker import Evidence
-from sor_core.health.measure import believable, why_not_routed
+from sor_core.health.measure import HealthRecord, believable, why_not_routed
 from sor_core.observability import Log
 from sor_core.ports import CachedMarket, NotListed, StateError, StateStore, VenueMarketData
 from sor_core.services.call_health import CallHealth
+from sor_core.services.single_flight import SingleFlight
 from sor_core.settings import Settings
 
 INSTRUMENT_TTL_MS = 600_000
@@ -46,6 +48,11 @@ _V = TypeVar("_V")
 _Write = Callable[[], Awaitable[object]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Recalled(CachedMarket):
+    """What this process knew by itself: nothing was read for it."""
+
+
 _NOTHING = CachedMarket(books={}, instruments={}, health={}, decision=None)
 
 
@@ -54,11 +61,20 @@ class _Round:
     """One request for a symbol's market."""
 
     symbol: Symbol
-    cached: CachedMarket
-    stored: bool
-    """Whether the store answered; if not it is left alone, leases and all."""
+    loading: asyncio.Future[CachedMarket | None]
     fresh: bool
     timeout_s: float
+
+    async def cached(self) -> CachedMarket:
+        """Wait for what the store holds."""
+        if not self.loading.done():
+            # Not awaited itself: one venue that is given up must not end it for the others.
+            await asyncio.wait([self.loading])
+        return self.loading.result() or _NOTHING
+
+    async def stored(self) -> bool:
+        """Wait for the store; False where it did not answer: it is left alone then, leases and all."""
+        return await self.cached() is not _NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +119,11 @@ class Gatherer:
         """What all services of this process meet with at the venues."""
         self._books: dict[tuple[str, Symbol], Book] = {}
         self._instruments: dict[tuple[str, Symbol], tuple[Instrument | NotListed, int]] = {}
+        self._health: dict[str, tuple[HealthRecord | None, int]] = {}
+        """As last read, and when."""
         self._writes: set[asyncio.Task[None]] = set()
+        self._bringing: SingleFlight[tuple[str, Symbol], tuple[Book, BookSource]] = SingleFlight()
+        self._asking_rules: SingleFlight[tuple[str, Symbol], Instrument | NotListed] = SingleFlight()
 
     def fees(self, venue: str) -> FeeRates:
         """The venue's fees: configured, else its published entry tier."""
@@ -114,19 +134,46 @@ class Gatherer:
         return replace(published, taker_fee_bps=configured, source="configured")
 
     async def gather(
-        self, symbol: Symbol, venues: Sequence[str], cached: CachedMarket | None, *, fresh: bool
+        self,
+        symbol: Symbol,
+        venues: Sequence[str],
+        cached: CachedMarket | asyncio.Future[CachedMarket | None] | None,
+        *,
+        fresh: bool,
     ) -> Gathered:
         """Collect the market; `fresh` asks the venues whatever the caches hold.
 
-        `cached` is None where the store did not answer: it is left alone then, leases and all.
+        `cached` is None where the store did not answer: it is left alone then, leases and all. It
+        may still be under way: then `fresh` asks at once the venues that were well a moment ago, and
+        looks at their health when it is there.
         """
         deadline_s = self._settings.policy.max_latency_ms / 1000
-        asked = _Round(symbol, cached or _NOTHING, cached is not None, fresh, deadline_s)
+        asked = _Round(symbol, _future(cached), fresh, deadline_s)
         results = await asyncio.gather(*(self._one(asked, venue) for venue in venues))
         return Gathered(
             tuple(r for r in results if isinstance(r, VenueMarket)),
             tuple(r for r in results if isinstance(r, Exclusion)),
         )
+
+    def remembered(self, symbol: Symbol, venues: Sequence[str]) -> CachedMarket | None:
+        """What this process knows by itself, where that is enough to decide: no store need be read.
+
+        None unless the book of each venue is young enough, its rules are known, and its health was
+        read no longer ago than a book may be old. The books and rules themselves are left out, for
+        `gather` remembers them.
+        """
+        now_ms = self._clock.now_ms()
+        health: dict[str, HealthRecord] = {}
+        for venue in venues:
+            book = self._books.get((venue, symbol))
+            _, rules_until_ms = self._instruments.get((venue, symbol), (None, 0))
+            record, read_at_ms = self._health.get(venue, (None, 0))
+            health_until_ms = read_at_ms + self._settings.cache_ttl_ms
+            if book is None or not self._usable(book) or min(rules_until_ms, health_until_ms) <= now_ms:
+                return None
+            if record is not None:
+                health[venue] = record
+        return _Recalled(books={}, instruments={}, health=health, decision=None)
 
     async def flush(self) -> None:
         """Wait, a bounded time, for the writes that the answer need not wait for.
@@ -145,13 +192,14 @@ class Gatherer:
             self._log.warning("state store unavailable", operation="flush", writes=len(hanging))
 
     async def _one(self, asked: _Round, venue: str) -> VenueMarket | Exclusion:
-        record = asked.cached.health.get(venue)
-        interval_s = self._settings.health_check_interval_s
-        if (why := why_not_routed(record, self._clock.now_ms(), interval_s)) is not None:
-            return Exclusion(venue, Why.UNHEALTHY, why)
+        was_well = asked.fresh and self._was_well(venue)
+        if not was_well and (unwell := await self._unwell(asked, venue)) is not None:
+            return unwell
         rules = asyncio.create_task(self._rules(asked, venue))
         book = asyncio.create_task(self._book(asked, venue))
         try:
+            if was_well and (unwell := await self._unwell(asked, venue)) is not None:
+                return unwell
             async with asyncio.timeout(asked.timeout_s):
                 instrument = await rules
                 found, source = await book
@@ -164,8 +212,27 @@ class Gatherer:
             rules.cancel()
             book.cancel()
             await asyncio.gather(rules, book, return_exceptions=True)
-        metrics = believable(record, self._clock.now_ms(), interval_s)
+        record = (await asked.cached()).health.get(venue)
+        metrics = believable(record, self._clock.now_ms(), self._settings.health_check_interval_s)
         return VenueMarket(venue, found, source, instrument, self.fees(venue), metrics)
+
+    async def _unwell(self, asked: _Round, venue: str) -> Exclusion | None:
+        cached = await asked.cached()
+        record = cached.health.get(venue)
+        now_ms, interval_s = self._clock.now_ms(), self._settings.health_check_interval_s
+        if not isinstance(cached, _Recalled):
+            self._health[venue] = record, now_ms
+        if (why := why_not_routed(record, now_ms, interval_s)) is not None:
+            return Exclusion(venue, Why.UNHEALTHY, why)
+        return None
+
+    def _was_well(self, venue: str) -> bool:
+        """Whether it was well when its health was read, less than a probe's interval ago."""
+        record, read_at_ms = self._health.get(venue, (None, None))
+        now_ms, interval_s = self._clock.now_ms(), self._settings.health_check_interval_s
+        if read_at_ms is None or now_ms - read_at_ms > interval_s * 1000:
+            return False
+        return why_not_routed(record, now_ms, interval_s) is None
 
     # Instruments ---------------------------------------------------------------------------------
 
@@ -178,45 +245,58 @@ class Gatherer:
         remembered, until_ms = self._instruments.get((venue, symbol), (None, 0))
         if until_ms <= now_ms:
             # Not renewed by use: a halt that the probe wrote down is seen within a minute.
-            remembered, until_ms = asked.cached.instruments.get(venue), now_ms + NOT_LISTED_TTL_MS
+            cached = await asked.cached()
+            remembered, until_ms = cached.instruments.get(venue), now_ms + NOT_LISTED_TTL_MS
         if remembered is None:
-            remembered = await self._ask_rules(symbol, venue, asked.timeout_s)
-            ttl_ms = NOT_LISTED_TTL_MS if isinstance(remembered, NotListed) else INSTRUMENT_TTL_MS
-            if asked.stored:
-                expires_at_ms = self._clock.now_ms() + ttl_ms
-                self._later(partial(self._store.save_instrument, symbol, venue, remembered, expires_at_ms))
+            ask = partial(self._ask_rules, asked, venue)
+            remembered = await self._asking_rules.share((venue, symbol), ask)
         _remember(self._instruments, (venue, symbol), (remembered, until_ms))
         if isinstance(remembered, NotListed):
             raise VenueError(venue, VenueFailure.UNKNOWN_SYMBOL, f"{venue} does not list {symbol}")
         return remembered
 
-    async def _ask_rules(self, symbol: Symbol, venue: str, timeout_s: float) -> Instrument | NotListed:
+    async def _ask_rules(self, asked: _Round, venue: str) -> Instrument | NotListed:
+        rules: Instrument | NotListed
         try:
-            return await self._venues[venue].instrument(symbol, timeout_s=timeout_s)
+            rules = await self._venues[venue].instrument(asked.symbol, timeout_s=asked.timeout_s)
+            ttl_ms = INSTRUMENT_TTL_MS
         except VenueError as error:
-            if error.failure is VenueFailure.UNKNOWN_SYMBOL:
-                return NotListed()
-            raise
+            if error.failure is not VenueFailure.UNKNOWN_SYMBOL:
+                raise
+            rules, ttl_ms = NotListed(), NOT_LISTED_TTL_MS
+        if await asked.stored():
+            expires_at_ms = self._clock.now_ms() + ttl_ms
+            self._later(partial(self._store.save_instrument, asked.symbol, venue, rules, expires_at_ms))
+        return rules
 
     # Books ---------------------------------------------------------------------------------------
 
     async def _book(self, asked: _Round, venue: str) -> tuple[Book, BookSource]:
-        key = (venue, asked.symbol)
-        stored, remembered = asked.cached.books.get(venue), self._books.get(key)
-        newest, source = remembered, BookSource.MEMORY
-        if stored is not None and (remembered is None or stored.received_at_ms > remembered.received_at_ms):
-            newest, source = stored, BookSource.DYNAMODB
-        if newest is not None and self._usable(newest) and not asked.fresh:
-            _remember(self._books, key, newest)
+        if asked.fresh:
+            return await self._fetch(asked, venue), BookSource.VENUE
+        newest, source = self._newest(await asked.cached(), asked.symbol, venue)
+        if newest is not None and self._usable(newest):
+            _remember(self._books, (venue, asked.symbol), newest)
             return newest, source
-        if asked.fresh or not asked.stored or self._settings.cache_ttl_ms == 0:
-            return await self._fetch(asked, venue, newest), BookSource.VENUE
-        return await self._refresh(asked, venue, newest)
+        if self._settings.cache_ttl_ms == 0:
+            return await self._fetch(asked, venue), BookSource.VENUE
+        return await self._bringing.share((venue, asked.symbol), partial(self._bring, asked, venue))
+
+    def _newest(self, cached: CachedMarket, symbol: Symbol, venue: str) -> tuple[Book | None, BookSource]:
+        stored, remembered = cached.books.get(venue), self._books.get((venue, symbol))
+        if stored is not None and (remembered is None or stored.received_at_ms > remembered.received_at_ms):
+            return stored, BookSource.DYNAMODB
+        return remembered, BookSource.MEMORY
 
     def _usable(self, book: Book) -> bool:
         return book.age_ms(self._clock.now_ms()) < self._settings.cache_ttl_ms
 
-    async def _refresh(self, asked: _Round, venue: str, previous: Book | None) -> tuple[Book, BookSource]:
+    async def _bring(self, asked: _Round, venue: str) -> tuple[Book, BookSource]:
+        if await asked.stored():
+            return await self._refresh(asked, venue)
+        return await self._fetch(asked, venue), BookSource.VENUE
+
+    async def _refresh(self, asked: _Round, venue: str) -> tuple[Book, BookSource]:
         """Ask the venue if nobody else is asking; else take what they bring."""
         name, owner = f"book#{asked.symbol}#{venue}", self._new_id()
         while True:
@@ -230,21 +310,22 @@ class Gatherer:
                     _remember(self._books, (venue, asked.symbol), found)
                     return found, BookSource.DYNAMODB
                 if ours:
-                    return await self._fetch(asked, venue, previous), BookSource.VENUE
+                    return await self._fetch(asked, venue), BookSource.VENUE
             except StateError as error:
                 # Without a store there is no lease to respect: an answer is worth more.
                 self._log.warning("state store unavailable", operation="lease", error=str(error))
-                return await self._fetch(asked, venue, previous), BookSource.VENUE
+                return await self._fetch(asked, venue), BookSource.VENUE
             finally:
                 if perhaps_ours:
                     self._later(partial(self._store.drop_lease, name, owner), after_others=True)
             await asyncio.sleep(LEASE_POLL_S)
 
-    async def _fetch(self, asked: _Round, venue: str, previous: Book | None) -> Book:
+    async def _fetch(self, asked: _Round, venue: str) -> Book:
         question = self._venues[venue].book(
             asked.symbol, depth=self._settings.book_depth, timeout_s=asked.timeout_s
         )
         book = await self.calls.timed(venue, Evidence.BOOK, question, given_s=asked.timeout_s)
+        previous, _ = self._newest(await asked.cached(), asked.symbol, venue)
         if (
             book.source_time_ms is None
             and previous is not None
@@ -255,7 +336,7 @@ class Gatherer:
             first_seen_ms = previous.source_time_ms or previous.received_at_ms
             book = replace(book, source_time_ms=first_seen_ms)
         _remember(self._books, (venue, asked.symbol), book)
-        if asked.stored:
+        if await asked.stored():
             self._later(partial(self._store.save_book, book))
         return book
 
@@ -274,6 +355,16 @@ class Gatherer:
             await write()
         except StateError as error:
             self._log.warning("state store unavailable", operation="write", error=str(error))
+
+
+def _future(
+    cached: CachedMarket | asyncio.Future[CachedMarket | None] | None,
+) -> asyncio.Future[CachedMarket | None]:
+    if isinstance(cached, asyncio.Future):
+        return cached
+    known: asyncio.Future[CachedMarket | None] = asyncio.get_running_loop().create_future()
+    known.set_result(cached)
+    return known
 
 
 def _remember(memory: dict[_K, _V], key: _K, value: _V) -> None:
