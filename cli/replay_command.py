@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from decimal import Decimal
 from itertools import chain, islice
 from pathlib import Path
@@ -34,19 +36,34 @@ class BadRecordingError(click.ClickException):
     exit_code = 2
 
 
-@click.command()
+@click.command(short_help="Run the router over recorded books.")
 @click.argument("books", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @side
 @click.option("--amount", type=POSITIVE, required=True, help="Base to buy or sell in every row.")
-@click.option("--strategy", type=click.Choice(["all", *STRATEGIES]), default="all", show_default=True)
+@click.option(
+    "--strategy",
+    type=click.Choice(["all", *STRATEGIES]),
+    default="all",
+    show_default=True,
+    help="Which to run.",
+)
 @click.option("--fees", type=BY_VENUE, default={}, help="Taker fees in bps; 10 where not given.")
 @click.option("--latency", type=BY_VENUE, default={}, help="Latencies in ms; 50 where not given.")
 @click.option("--tick", type=BY_VENUE, default={}, help="Price steps; else the finest the first row shows.")
 @click.option("--lot", type=BY_VENUE, default={}, help="Size steps; else the finest the first row shows.")
-@click.option("--min-notional", type=POSITIVE, default=Decimal(5), show_default=True)
-@click.option("--max-slippage-bps", type=POSITIVE, default=Decimal(100), show_default=True)
-@click.option("--symbol", type=SYMBOL, default="BTC/USDT", show_default=True)
+@click.option(
+    "--min-notional", type=POSITIVE, default=Decimal(5), show_default=True, help="Of a leg, in quote."
+)
+@click.option(
+    "--max-slippage-bps",
+    type=POSITIVE,
+    default=Decimal(100),
+    show_default=True,
+    help="Worst price, from the arrival mid.",
+)
+@click.option("--symbol", type=SYMBOL, default="BTC/USDT", show_default=True, help="What the books are of.")
 @click.option("--limit", type=click.IntRange(1), help="Stop after so many rows.")
+@click.option("--json", "raw", is_flag=True, help="Print the figures as a JSON object.")
 @click.option(
     "--csv", "csv_path", type=click.Path(dir_okay=False, path_type=Path), help="Write a line a row and way."
 )
@@ -54,7 +71,12 @@ class BadRecordingError(click.ClickException):
     "--picture", type=click.Path(dir_okay=False, path_type=Path), help="A .png or .svg of the costs."
 )
 def replay(
-    books: Path, csv_path: Path | None, picture: Path | None, limit: int | None, **options: Any
+    books: Path,
+    csv_path: Path | None,
+    picture: Path | None,
+    limit: int | None,
+    raw: bool,  # noqa: FBT001 - click's
+    **options: Any,
 ) -> None:
     """Run the router over the recorded BOOKS and compare what trading would have cost.
 
@@ -70,7 +92,7 @@ def replay(
         progress = stack.enter_context(_progress())
         task = progress.add_task("rows 0", total=books.stat().st_size)
         rows = read_rows(books, lambda read: progress.update(task, completed=read))
-        try:
+        with _written(csv_path), _read(books):
             first = next(rows)
             plan = _plan(first, options)
             tally = report.Tally(ways_of(plan), plan.amount)
@@ -84,21 +106,38 @@ def replay(
                 if writer is not None:
                     writer.writerows(map(report.csv_row, outcomes))
                 progress.update(task, description=f"rows {tally.rows}")
-        except RecordingError as error:
-            raise BadRecordingError(f"{books}: {error}") from error
-        except OSError as error:
-            raise click.FileError(str(csv_path), error.strerror) from error
         if tally.rows == limit:
             progress.update(task, completed=books.stat().st_size)
     summaries = tally.summaries()
     asked = f"{options['side']} {options['amount']:f} {plan.symbol} on {', '.join(first.venues)}"
     if not summaries:
         raise click.ClickException(f"no row could fill: {asked} ({tally.first_refusal})")
-    out = console()
-    out.print(f"{asked}, fees in bps: {', '.join(f'{v} {f:f}' for v, f in plan.fees_bps.items())}")
-    out.print(report.table(summaries, tally.rows))
+    if raw:
+        ways = [asdict(summary) for summary in summaries]
+        click.echo(json.dumps({"asked": asked, "rows": tally.rows, "ways": ways}))
+    else:
+        out = console()
+        out.print(f"{asked}, fees in bps: {', '.join(f'{v} {f:f}' for v, f in plan.fees_bps.items())}")
+        out.print(report.table(summaries, tally.rows))
     if picture is not None:
-        report.draw(picture, tally, f"{asked}, {tally.rows} rows")
+        with _written(picture):
+            report.draw(picture, tally, f"{asked}, {tally.rows} rows")
+
+
+@contextlib.contextmanager
+def _read(books: Path) -> Iterator[None]:
+    try:
+        yield
+    except RecordingError as error:
+        raise BadRecordingError(f"{books}: {error}") from error
+
+
+@contextlib.contextmanager
+def _written(file: Path | None) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise click.FileError(str(file), error.strerror) from error
 
 
 def _progress() -> Progress:
