@@ -51,8 +51,8 @@ fuzz: ## requests by the thousand, made from openapi/openapi.json: make fuzz ARG
 openapi: ## write openapi/openapi.json anew
 	$(call with,run,-m local.openapi)
 
-test: ## run every test
-	$(call with,test run aws sam supply,-m pytest $(ARGS))
+test: ## run every test, in two halves side by side
+	$(call with,test run aws sam supply,-m pytest -n 2 --dist loadgroup $(ARGS))
 
 lint: ## ruff, and whether it would format anything
 	$(call with,test,-m ruff check .)

@@ -22,6 +22,8 @@ SET_BY_DEPLOYMENT = (
     "SOR_FAILOVER_MACHINE",
     "SOR_SECRETS_PREFIX",
 )
+COMMAND_LINES = ("SOR_URL", "SOR_STACK")
+"""Read by the command line `sor` alone."""
 VENUES_PREFIX = "SOR_VENUES_"
 
 
@@ -94,7 +96,7 @@ def _port(given: Mapping[str, str], name: str, default: int) -> int:
 
 
 def _unknown(given: Mapping[str, str], variables: Iterable[str]) -> list[str]:
-    known = {*variables, *LOCAL_ONLY, *SET_BY_DEPLOYMENT}
+    known = {*variables, *LOCAL_ONLY, *SET_BY_DEPLOYMENT, *COMMAND_LINES}
     return sorted(
         name
         for name in given

@@ -199,9 +199,33 @@ def test_krakens_questions_yield_by_the_model() -> None:
     assert gate.wait_s("POST", "/0/private/OpenOrders", {}) == 0.0
 
 
-def test_krakens_refusals_fill_the_counters() -> None:
+@pytest.mark.parametrize(
+    ("tier", "at_once", "drained_per_s"), [("starter", 12, 0.33), ("intermediate", 17, 0.5), ("pro", 17, 1.0)]
+)
+def test_a_higher_tier_at_kraken_may_ask_more(tier: str, at_once: int, drained_per_s: float) -> None:
     clock = ManualClock(NOW_MS)
-    budget = VenueBudget(kraken.RULES, clock)
+    shared = budget("kraken", clock, tier)
+    gate = shared.gate(Purpose.ACCOUNT)
+    asked = 0
+    while not (wait_s := gate.wait_s("POST", "/0/private/OpenOrders", {})):
+        asked += 1
+    assert asked == at_once
+    assert wait_s <= 1 / drained_per_s
+    shared.learn(answer(body=b'{"error":["EAPI:Rate limit exceeded"]}'))
+    assert shared.used_ratio() == 1.0
+
+
+def test_a_tier_that_a_venue_does_not_have_is_named() -> None:
+    with pytest.raises(ValueError, match=r"a tier of kraken \(starter, intermediate, pro\), not 'gold'"):
+        budget("kraken", ManualClock(), "gold")
+    with pytest.raises(ValueError, match=r"a tier of binance \(none\)"):
+        budget("binance", ManualClock(), "pro")
+
+
+@pytest.mark.parametrize("tier", ["", "pro"])
+def test_krakens_refusals_fill_the_counters(tier: str) -> None:
+    clock = ManualClock(NOW_MS)
+    budget = VenueBudget(kraken.RULES, clock, tier)
     gate = budget.gate(Purpose.ACCOUNT)
     gate.learn(answer(body=b'{"error":["EAPI:Rate limit exceeded"]}'))
     assert gate.wait_s("POST", "/0/private/OpenOrders", {}) > 0

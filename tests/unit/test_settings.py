@@ -40,6 +40,7 @@ def test_values_are_read() -> None:
             "SOR_SYMBOLS": "SOL/USD, BTC/EUR",
             "SOR_VENUES": "kraken,binance",
             "SOR_TAKER_FEES_BPS": "kraken=7.5",
+            "SOR_KEY_TIERS": "Kraken=Pro, binance=vip",
             "SOR_KRAKEN_URL": "http://localhost:1/",
             "SOR_LOG_LEVEL": "debug",
         }
@@ -49,6 +50,7 @@ def test_values_are_read() -> None:
     assert settings.symbols == (Symbol("SOL", "USD"), Symbol("BTC", "EUR"))
     assert settings.venues == ("kraken", "binance")
     assert settings.taker_fees_bps == {"kraken": Decimal("7.5")}
+    assert settings.key_tiers == {"kraken": "pro", "binance": "vip"}
     assert settings.venue_urls == {"kraken": "http://localhost:1", "binance": ""}
     assert settings.log_level == "DEBUG"
 
@@ -73,6 +75,10 @@ def test_values_are_read() -> None:
         ("SOR_SYMBOLS", "BTC/USDT,BTC/USDT", "each once"),
         ("SOR_TAKER_FEES_BPS", "mtgox=1", "each a venue of SOR_VENUES"),
         ("SOR_TAKER_FEES_BPS", "kraken=1000", "below 1000"),
+        ("SOR_KEY_TIERS", "kraken", "such as kraken=pro"),
+        ("SOR_KEY_TIERS", "kraken=", "such as kraken=pro"),
+        ("SOR_KEY_TIERS", "mtgox=pro", "one of SOR_VENUES"),
+        ("SOR_KEY_TIERS", "kraken=pro,kraken=starter", "each venue once"),
         ("SOR_FULL_LIQUIDITY_NOTIONAL", "BTC=5", "a notional above 0"),
         ("SOR_FULL_LIQUIDITY_NOTIONAL", "5,BTC=0", "a notional above 0"),
         ("SOR_FULL_LIQUIDITY_NOTIONAL", "5,btc=1", "a notional above 0"),

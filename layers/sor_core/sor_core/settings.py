@@ -46,6 +46,8 @@ class Settings:
     venues: tuple[str, ...]
     symbols: tuple[Symbol, ...]
     taker_fees_bps: Mapping[str, Decimal]
+    key_tiers: Mapping[str, str]
+    """By venue; whether it has such a tier, the functions that trade find out."""
     book_depth: int
     log_level: str
     limits: Limits
@@ -90,6 +92,7 @@ class Settings:
             venues=venues,
             symbols=read.each("SOR_SYMBOLS", "BTC/USDT,ETH/USDT,BTC/USD,ETH/USD", Symbol.parse, _SYMBOLS),
             taker_fees_bps=read.fees("SOR_TAKER_FEES_BPS", venues),
+            key_tiers=read.tiers("SOR_KEY_TIERS", venues),
             book_depth=read.whole("SOR_BOOK_DEPTH", "500", 1, 5000),
             log_level=read.choice("SOR_LOG_LEVEL", "INFO", _LOG_LEVELS),
             limits=read.limits(),
@@ -230,3 +233,14 @@ class _Reader:
         if not set(pairs) <= set(venues) or any(fee >= 1000 for fee in pairs.values()):  # noqa: PLR2004
             raise self._fail(name, expected, text)
         return pairs
+
+    def tiers(self, name: str, venues: tuple[str, ...]) -> Mapping[str, str]:
+        text = self._text(name, "").lower()
+        if not text:
+            return {}
+        expected = "venue=tier pairs such as kraken=pro, each venue once and one of SOR_VENUES"
+        listed = [tuple(map(str.strip, part.partition("=")[::2])) for part in text.split(",")]
+        tiers = {venue: tier for venue, tier in listed if venue in venues and _VENUE.fullmatch(tier)}
+        if len(tiers) != len(listed):
+            raise self._fail(name, expected, text)
+        return tiers

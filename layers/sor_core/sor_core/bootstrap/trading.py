@@ -54,7 +54,7 @@ from sor_core.services.execute import DryRun, ExecutionService
 from sor_core.services.failover import FailoverService
 from sor_core.services.follow import Follower
 from sor_core.services.gather import Gatherer
-from sor_core.services.reconciliation import ReconciliationService, document_of
+from sor_core.services.reconciliation import MOST_DAYS, ReconciliationService, document_of
 from sor_core.settings import SettingsError
 
 _Answer = tuple[dict[str, Any], int, dict[str, str]]
@@ -103,7 +103,11 @@ class _TradingRuntime(Runtime):
             "gateway_url": settings.exchange_gateway_url,
             "override": settings.venue_urls[venue],
         }
-        shared = self._budgets[venue] = budget(venue, self.clock)
+        try:
+            shared = budget(venue, self.clock, settings.key_tiers.get(venue, ""))
+        except ValueError as error:
+            raise SettingsError(f"SOR_KEY_TIERS: {error}") from error
+        self._budgets[venue] = shared
         time = VenueClock(self.clock)
         return Counterparty(
             trading(venue, parts, time, budget=shared, **addresses),
@@ -233,7 +237,9 @@ class TaskRuntime(_TradingRuntime):
         match message:
             case {"task": "sweep"}:
                 return dict(self.run(self.failover.sweep()))
-            case {"task": "reconciliation"}:
+            case {"task": "reconciliation", "days": int(days)} if 1 <= days <= MOST_DAYS:
+                return document_of(self.run(self._reconciliation.reconcile(days=days)))
+            case {"task": "reconciliation"} if len(message) == 1:
                 return document_of(self.run(self._reconciliation.reconcile()))
             case {"task": str(task), "order_id": str(order_id), "epoch": int(epoch)}:
                 return asdict(self.run(self.failover.task(task, order_id, epoch)))

@@ -154,6 +154,8 @@ def _assemble(
 
 
 def _gap_bps(split: Split, amount: Decimal, pricing: Pricing) -> Decimal:
+    if split.cost == split.lower_bound:
+        return Decimal(0)
     places = pricing.scale.price_places + pricing.scale.size_places + pricing.cost_places
     gap = Decimal(split.cost - split.lower_bound).scaleb(-places)
     return _AVERAGE.plus(gap / (pricing.mid * amount) * BPS)

@@ -29,6 +29,8 @@ from sor_core.services.context import Context
 
 DAY_MS = 86_400_000
 LIST_TIMEOUT_S = 10.0
+MOST_DAYS = 31
+"""How far back a comparison may be asked for: venues' lists get long."""
 MOST_MS = 40_000
 """No further question is begun after that long: the function ends at 60 s."""
 _FAR_MS = 10 * 365 * DAY_MS

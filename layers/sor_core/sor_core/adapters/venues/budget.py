@@ -11,6 +11,7 @@ tells (Binance, Coinbase) or in its refusals, which empty a budget (Kraken).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -52,6 +53,8 @@ class Bucket:
 
 
 Limit = Window | Bucket
+FULL = math.inf
+"""Told of a limit: as much of it is used up as it holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,8 @@ class Rules:
     preparing_calls: frozenset[tuple[str, str]] = frozenset()
     """Which requests only prepare new orders (balances, fees): they yield like market data, so that what
     came of earlier orders can still be asked."""
+    tiers: Mapping[str, Mapping[str, Limit]] = field(default_factory=dict)
+    """The limits by the name of the account's tier, where the venue has such."""
 
 
 def decide(budget: Budget, purpose: Purpose, costs: Mapping[str, float], now_ms: int) -> tuple[Budget, float]:
@@ -117,7 +122,9 @@ def decide(budget: Budget, purpose: Purpose, costs: Mapping[str, float], now_ms:
 
 def observed(budget: Budget, used: Mapping[str, float], now_ms: int) -> Budget:
     """Take over what the venue tells of its counters."""
-    levels = {name: Level(each, now_ms) for name, each in used.items()}
+    limits = {name: _limit(budget, name) for name in used}
+    most = {name: math.inf if limit is None else limit.capacity for name, limit in limits.items()}
+    levels = {name: Level(min(each, most[name]), now_ms) for name, each in used.items()}
     return replace(budget, levels={**budget.levels, **levels})
 
 
@@ -165,12 +172,19 @@ class VenueBudget:
         How it counts.
     clock
         Ours; windows of a minute bear its being off by a little.
+    tier
+        The account's, one of `Rules.tiers`; empty for the venue's lowest.
+
+    Raises
+    ------
+    KeyError
+        If the venue has no such tier.
     """
 
-    def __init__(self, rules: Rules, clock: Clock) -> None:
+    def __init__(self, rules: Rules, clock: Clock, tier: str = "") -> None:
         self._rules = rules
         self._clock = clock
-        self._budget = Budget(rules.limits)
+        self._budget = Budget(rules.tiers[tier] if tier else rules.limits)
 
     def gate(self, usual: Purpose) -> VenueGate:
         """Give the gate (`adapters.http.Gate`) for requests that are usually for one purpose."""

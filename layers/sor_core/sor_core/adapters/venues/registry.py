@@ -78,9 +78,16 @@ def base_url(name: str, gateway_url: str = "", override: str = "") -> str:
     return f"{gateway_url.rstrip('/')}/{name}" if gateway_url else own
 
 
-def budget(name: str, clock: Clock) -> VenueBudget:
-    """Make a venue's budget of requests, to be shared by its market data and its trading side."""
-    return VenueBudget(VENUES[name].rules, clock)
+def budget(name: str, clock: Clock, tier: str = "") -> VenueBudget:
+    """Make a venue's budget of requests, to be shared by its market data and its trading side.
+
+    `tier` is the account's, empty for the venue's lowest; raises `ValueError` if there is no such tier.
+    """
+    rules = VENUES[name].rules
+    if tier and tier not in rules.tiers:
+        known = ", ".join(rules.tiers) or "none"
+        raise ValueError(f"expected a tier of {name} ({known}), not {tier!r}")
+    return VenueBudget(rules, clock, tier)
 
 
 def market_data(

@@ -1,7 +1,7 @@
 """How Kraken counts requests (*Spot REST rate limits*, *Spot trading rate limits*).
 
-Its headers tell nothing, so its counters are modelled, with the sizes of the lowest tier; its
-refusals say that a counter is at its end.
+Its headers tell nothing, so its counters are modelled, with the sizes of the account's tier
+(``SOR_KEY_TIERS``; the lowest where none is named); its refusals say that a counter is at its end.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from sor_core.adapters.http import Answer
 from sor_core.adapters.venues import wire
-from sor_core.adapters.venues.budget import Bucket, Params, Rules
+from sor_core.adapters.venues.budget import FULL, Bucket, Limit, Params, Rules
 from sor_core.adapters.venues.kraken import facts
 
 PUBLIC = "public"
@@ -18,13 +18,18 @@ PRIVATE = "private"
 ENGINE = "engine"
 """One for each pair: ``engine:XBTUSD``."""
 
-LIMITS = {
-    PUBLIC: Bucket(15, drained_per_s=1.0),
-    PRIVATE: Bucket(15, drained_per_s=0.33),
-    ENGINE: Bucket(60, drained_per_s=1.0),
+
+def _tier(private: Bucket, engine: Bucket) -> Mapping[str, Limit]:
+    # Of an address about one request a second, whatever the tier; the burst is not published.
+    return {PUBLIC: Bucket(15, drained_per_s=1.0), PRIVATE: private, ENGINE: engine}
+
+
+TIERS = {
+    "starter": _tier(Bucket(15, drained_per_s=0.33), Bucket(60, drained_per_s=1.0)),
+    "intermediate": _tier(Bucket(20, drained_per_s=0.5), Bucket(125, drained_per_s=2.34)),
+    "pro": _tier(Bucket(20, drained_per_s=1.0), Bucket(180, drained_per_s=3.75)),
 }
-"""Of an address about one request a second (the burst is not published); of a key at the tier
-"Starter" 15, drained at 0.33 a second; of a pair 60, drained at 1 a second."""
+"""Of a key, and of a pair, by the account's verification (both pages)."""
 
 _LEDGER_PATHS = frozenset({facts.CLOSED_ORDERS_PATH, facts.TRADES_HISTORY_PATH, facts.QUERY_TRADES_PATH})
 _CANCEL_COST = 8
@@ -51,7 +56,7 @@ def observe(answer: Answer) -> Mapping[str, float]:
     head = answer.body[:200]
     # Both the public and the private side say so; the one that was not full will have to wait too.
     if b"EAPI:Rate limit exceeded" in head or b"EGeneral:Too many requests" in head:
-        return {PRIVATE: LIMITS[PRIVATE].capacity, PUBLIC: LIMITS[PUBLIC].capacity}
+        return {PRIVATE: FULL, PUBLIC: FULL}
     return {}
 
 
@@ -64,10 +69,11 @@ def away_s(answer: Answer) -> float:
 
 
 RULES = Rules(
-    LIMITS,
+    TIERS["starter"],
     costs,
     observe,
     away_s,
     order_calls=frozenset({("POST", facts.ADD_ORDER_PATH), ("POST", facts.CANCEL_ORDER_PATH)}),
     preparing_calls=frozenset({("POST", facts.BALANCE_PATH), ("POST", facts.FEES_PATH)}),
+    tiers=TIERS,
 )
