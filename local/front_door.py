@@ -1,7 +1,7 @@
 """The front door: serves the API deployed to the local AWS under an address of its own, as API Gateway does.
 
 The local AWS answers under a path that names the API's id, which changes with every deployment, and wants
-signed requests. Everything else passes through as it came.
+signed requests. Everything else passes through as it came, but for the OpenAPI document, which is a file.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from aiohttp import (
 from multidict import CIMultiDict
 from yarl import URL
 
+from local.template import REPOSITORY
+
 LARGEST_BODY_BYTES = 10 * 1024 * 1024
 """API Gateway's limit, "Quotas for configuring and running a REST API"."""
 ANSWER_TIMEOUT_S = 35.0
@@ -37,6 +39,8 @@ LINGER_S = 2.0
 """How long a client whose body was refused may go on sending before it is cut off, so that it sees why."""
 END_TIMEOUT_S = 1.0
 PROBLEM = "application/problem+json"
+DOCUMENT_PATH = "/openapi.json"
+DOCUMENT = REPOSITORY / "openapi" / "openapi.json"
 GATEWAY_ERROR = "x-amzn-errortype"
 TOO_LARGE = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 SIGNED_BY_NOBODY = "AWS4-HMAC-SHA256 Credential=local/20000101/us-east-1/execute-api/aws4_request"
@@ -75,6 +79,8 @@ class _FrontDoor:
         self._upstream = upstream
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.method == hdrs.METH_GET and request.path == DOCUMENT_PATH:
+            return web.Response(body=DOCUMENT.read_bytes(), content_type="application/json")
         body = await _body(request)
         if body is None:
             refusal = _problem(TOO_LARGE, f"a request's body is at most {LARGEST_BODY_BYTES} bytes")
@@ -91,7 +97,7 @@ class _FrontDoor:
                 data=BytesIO(body) if body else None,
                 allow_redirects=False,
             ) as response:
-                if GATEWAY_ERROR in response.headers:
+                if GATEWAY_ERROR in response.headers or response.status == HTTPStatus.BAD_GATEWAY:
                     return _gateway_response(response, await response.read())
                 return web.Response(
                     status=response.status,
@@ -109,13 +115,16 @@ class _FrontDoor:
 
 def _gateway_response(response: ClientResponse, body: bytes) -> web.Response:
     """Give API Gateway's own errors as the template's GatewayResponses do: the local AWS leaves those out."""
+    title = response.headers.get(GATEWAY_ERROR, "INTEGRATION_FAILURE")
     try:
         message = json.loads(body)["message"]
     except (ValueError, KeyError, TypeError):
         message = body.decode(errors="replace")
+    if response.status == HTTPStatus.BAD_GATEWAY:  # what a function died of is told to the log alone
+        message = "Internal server error"
     problem = {
         "type": "about:blank",
-        "title": response.headers[GATEWAY_ERROR],
+        "title": title,
         "status": response.status,
         "detail": message,
         "instance": f"urn:sor:request:{response.headers.get('x-amzn-requestid', '')}",

@@ -33,6 +33,9 @@ class Upstream:
             text = json.dumps({"message": "Too Many Requests"})
             extra = {"x-amzn-ErrorType": "LimitExceededException", "x-amzn-requestid": "r-1"}
             return web.Response(status=429, text=text, content_type="application/json", headers=extra)
+        if "dies" in request.path:
+            text = json.dumps({"message": json.dumps({"errorMessage": "SECRET"})})
+            return web.Response(status=502, text=text, content_type="application/json")
         if "breaks" in request.path and request.transport is not None:
             request.transport.close()
         response = web.Response(
@@ -143,6 +146,19 @@ async def test_the_gateways_own_errors_become_problems(door: str) -> None:
             "detail": "Too Many Requests",
             "instance": "urn:sor:request:r-1",
         }
+
+
+async def test_a_function_that_dies_is_a_problem_that_does_not_tell_of_what(door: str) -> None:
+    async with aiohttp.ClientSession() as session, session.get(f"{door}/dies") as answer:
+        assert (answer.status, answer.content_type) == (502, "application/problem+json")
+        assert "SECRET" not in await answer.text()
+
+
+async def test_the_openapi_document_is_served_here(door: str, upstream: Upstream) -> None:
+    async with aiohttp.ClientSession() as session, session.get(f"{door}/openapi.json") as answer:
+        assert (answer.status, answer.content_type) == (200, "application/json")
+        assert (await answer.json())["openapi"].startswith("3.")
+    assert upstream.seen == []
 
 
 async def test_a_broken_answer_and_no_upstream_are_problems(door: str) -> None:

@@ -18,6 +18,7 @@ from tests.e2e.conftest import Context, Deployed, VenuesThread, load
 
 ORDER = {"symbol": "BTC/USDT", "side": "buy", "type": "market", "amount": "0.5"}
 EVENT = {
+    "resource": "/metrics",
     "path": "/metrics",
     "httpMethod": "GET",
     "headers": {},

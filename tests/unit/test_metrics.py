@@ -231,8 +231,10 @@ class Store:
         raise AssertionError
 
 
-def meter(store: Store, recorder: Recorder, log: Log) -> Meter:
-    return Meter(recorder, store, lambda _: None, "route", ManualClock(), log)
+def meter(
+    store: Store, recorder: Recorder, log: Log, clock: ManualClock | None = None, every_ms: int = 0
+) -> Meter:
+    return Meter(recorder, store, lambda _: None, "route", clock or ManualClock(), log, every_ms)
 
 
 async def test_what_was_refused_is_written_with_the_next() -> None:
@@ -241,8 +243,8 @@ async def test_what_was_refused_is_written_with_the_next() -> None:
     await measured.end(measured.begin(), Outcome.OK)
     store.error = None
     recorder.count(ROUTING_DECISIONS, "kraken", "best_price")
-    await measured.end(measured.begin(), Outcome.OK)
-    await measured.end(measured.begin(), Outcome.OK)
+    for _ in range(2):
+        await measured.end(measured.begin(), Outcome.OK)
 
     first, second = store.added
     assert first.counts["routing_decisions_total", ("kraken", "best_price")] == 2
@@ -250,6 +252,25 @@ async def test_what_was_refused_is_written_with_the_next() -> None:
     assert len(first.observations["routing_decision_seconds", ()]) == 2
     assert ("routing_decisions_total", ("kraken", "best_price")) not in second.counts
     assert [event for event, _ in log.lines] == ["state store unavailable"]
+
+
+async def test_a_busy_process_writes_no_more_often_than_it_should() -> None:
+    store, clock = Store(), ManualClock()
+    measured = meter(store, Recorder(), Log(), clock, every_ms=1000)
+    for _ in range(10):
+        await measured.end(measured.begin(), Outcome.OK)
+    assert len(store.added) == 10
+
+    for _ in range(8):
+        clock.advance(250)
+        await measured.end(measured.begin(), Outcome.OK)
+    requests = ("requests_total", ("route", "ok"))
+    assert [each.counts[requests] for each in store.added[10:]] == [4, 4]
+
+    clock.advance(3_600_000)
+    for _ in range(10):
+        await measured.end(measured.begin(), Outcome.OK)
+    assert len(store.added) == 22
 
 
 async def test_a_table_that_hangs_delays_an_answer_by_a_bounded_time() -> None:

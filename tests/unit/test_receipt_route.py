@@ -35,6 +35,9 @@ class Gatherer:
         self.times += 1
         return Gathered((market("binance"), market("kraken", fee_bps="20")), ())
 
+    def remembered(self, *_: object, **__: object) -> None:
+        return None
+
     async def flush(self) -> None:
         pass
 

@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from sor_core.api.orders import order_not_found_problem
 from sor_core.api.problems import FieldError, Kind, Problem, ProblemError
-from sor_core.api.schemas import RouteRequest, Whole, checked, invalid, order_errors, to_order
+from sor_core.api.schemas import WHOLE, RouteRequest, checked, invalid, order_errors, to_order
 from sor_core.domain.money import plain
 from sor_core.execution.protocol import TradingMode
 from sor_core.execution.record import TimeInForce
@@ -73,7 +73,7 @@ class ReviewBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    attempt: Annotated[Whole, Field(ge=1, le=10_000, strict=True)]
+    attempt: Annotated[int, Field(ge=1, le=10_000, strict=True), WHOLE]
     resolution: Literal["never_placed", "keep_as_told"]
     note: Annotated[str, Field(max_length=500), AfterValidator(_line)]
 

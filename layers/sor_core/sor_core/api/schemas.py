@@ -58,7 +58,7 @@ def _whole(value: Any) -> Any:
     return value
 
 
-Whole = Annotated[int, BeforeValidator(_whole)]
+WHOLE = BeforeValidator(_whole)
 
 
 def _symbol(text: str) -> str:
@@ -100,7 +100,7 @@ class RouteRequest(BaseModel):
     )
     max_slippage_bps: Positive | None = None
     venues: VenueChoice | None = None
-    max_legs: Annotated[Whole, Field(ge=1, le=50, strict=True)] | None = None
+    max_legs: Annotated[int, Field(ge=1, le=50, strict=True), WHOLE] | None = None
 
 
 _EXPECTED = {

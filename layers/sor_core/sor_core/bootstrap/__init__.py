@@ -75,6 +75,8 @@ class Runtime:
 
     function: ClassVar[str]
     """Its name in the metrics."""
+    counters_every_ms: ClassVar[int] = 0
+    """See `Meter`; 0 writes the counters at the end of each invocation."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self.settings = settings = read_settings(env)
@@ -89,7 +91,8 @@ class Runtime:
             self.dynamodb, settings.state_table, self.function, uuid.uuid4().int, self.clock
         )
         emf = EmfWriter(settings.metrics_namespace)
-        self._meter = Meter(self.metrics, self.counters, emf.write, self.function, self.clock, self.log)
+        written = (self.counters, emf.write, self.function)
+        self._meter = Meter(self.metrics, *written, self.clock, self.log, self.counters_every_ms)
         self.venues: Mapping[str, VenueMarketData] = Adapters(settings.venues, self._market_data)
         self._runner = asyncio.Runner()
 

@@ -155,12 +155,12 @@ class Gatherer:
             tuple(r for r in results if isinstance(r, Exclusion)),
         )
 
-    def remembered(self, symbol: Symbol, venues: Sequence[str]) -> CachedMarket | None:
+    def remembered(self, symbol: Symbol, venues: Sequence[str], *, fresh: bool) -> CachedMarket | None:
         """What this process knows by itself, where that is enough to decide: no store need be read.
 
-        None unless the book of each venue is young enough, its rules are known, and its health was
-        read no longer ago than a book may be old. The books and rules themselves are left out, for
-        `gather` remembers them.
+        None unless the rules of each venue are known, its health was read no longer ago than a book
+        may be old, and, unless books are wanted `fresh`, its book is young enough. Books and rules
+        themselves are left out, for `gather` remembers them.
         """
         now_ms = self._clock.now_ms()
         health: dict[str, HealthRecord] = {}
@@ -169,7 +169,9 @@ class Gatherer:
             _, rules_until_ms = self._instruments.get((venue, symbol), (None, 0))
             record, read_at_ms = self._health.get(venue, (None, 0))
             health_until_ms = read_at_ms + self._settings.cache_ttl_ms
-            if book is None or not self._usable(book) or min(rules_until_ms, health_until_ms) <= now_ms:
+            if min(rules_until_ms, health_until_ms) <= now_ms:
+                return None
+            if not fresh and (book is None or not self._usable(book)):
                 return None
             if record is not None:
                 health[venue] = record
@@ -336,7 +338,9 @@ class Gatherer:
             first_seen_ms = previous.source_time_ms or previous.received_at_ms
             book = replace(book, source_time_ms=first_seen_ms)
         _remember(self._books, (venue, asked.symbol), book)
-        if await asked.stored():
+        there = (await asked.cached()).books.get(venue)
+        # One that others can still decide on is left: a book is most of what an order has written.
+        if await asked.stored() and (there is None or not self._usable(there)):
             self._later(partial(self._store.save_book, book))
         return book
 

@@ -34,6 +34,8 @@ from sor_core.metrics import (
 from sor_core.observability import Log
 from sor_core.ports import StateError
 
+BURST = 10.0
+"""Writes of a process that need no time between them."""
 FLUSH_WITHIN_S = 0.25
 """How long the end of an invocation may wait for its counters to be written."""
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
@@ -136,6 +138,10 @@ class Meter:
         Writes for CloudWatch.
     function
         One of `metrics.FUNCTIONS`.
+    every_ms
+        The least time between two writes, in the mean, once `BURST` were made without a pause: what is
+        recorded meanwhile goes with the next; what a process that is never asked again still holds is
+        lost. `emit` is called at once all the same.
     """
 
     def __init__(
@@ -146,6 +152,7 @@ class Meter:
         function: str,
         clock: Clock,
         log: Log,
+        every_ms: int = 0,
     ) -> None:
         self._recorder = recorder
         self._store = store
@@ -153,14 +160,18 @@ class Meter:
         self._function = function
         self._clock = clock
         self._log = log
-        self._refused = Recorded()
+        self._every_ms = every_ms
+        self._held = Recorded()
+        """Not written yet: not due, or refused."""
+        self._may_write = BURST
+        self._seen_at_ms = clock.monotonic_ms()
 
     def begin(self) -> Started:
         """Note the beginning of an invocation."""
         return Started(self._clock.monotonic_ms(), _cpu_s())
 
     async def end(self, started: Started, outcome: Outcome) -> None:
-        """Note its end and write what was recorded, within `FLUSH_WITHIN_S`."""
+        """Note its end, and write what was recorded since the last write if that is due."""
         took_s = (self._clock.monotonic_ms() - started.at_ms) / 1000
         self._recorder.observe(REQUEST_SECONDS, took_s, self._function)
         self._recorder.count(REQUESTS, self._function, outcome)
@@ -169,16 +180,28 @@ class Meter:
         self._recorder.set(PROCESS_MEMORY_BYTES, peak, self._function)
         recorded = self._recorder.take()
         self._emit(recorded)
-        recorded.add(self._refused)
-        self._refused = Recorded()
+        recorded.add(self._held)
+        self._held = Recorded()
+        if not self._due():
+            self._held = recorded
+            return
         try:
             async with asyncio.timeout(FLUSH_WITHIN_S):
                 await self._store.add(recorded)
         except TimeoutError:
             self._log.warning("state store unavailable", operation="metrics", error="no answer in time")
         except StateError as error:
-            self._refused = recorded
+            self._held = recorded
             self._log.warning("state store unavailable", operation="metrics", error=str(error))
+
+    def _due(self) -> bool:
+        """Whether a write may be made now; counts it."""
+        now_ms = self._clock.monotonic_ms()
+        earned = (now_ms - self._seen_at_ms) / self._every_ms if self._every_ms else BURST
+        self._may_write, self._seen_at_ms = min(BURST, self._may_write + earned), now_ms
+        due = self._may_write >= 1
+        self._may_write -= due
+        return due
 
 
 def _cpu_s() -> float:

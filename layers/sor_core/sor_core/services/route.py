@@ -99,12 +99,15 @@ class RouteService:
         if decided_before and (remembered := self._live(self._decisions.get(key))) is not None:
             return self._told(remembered)
         venues = [v for v in self._settings.venues if admits(order, v)]
-        cached = await self._load(order, venues, key if decided_before else None)
+        recalled = self._gatherer.remembered(order.symbol, venues, fresh=fresh)
+        loading = self._loading(recalled, order, venues, key if decided_before else None)
+        # Fresh books need not wait for it: what they need of it the gatherer waits for itself.
+        cached = None if fresh else await loading
         body = cached.decision if cached is not None else None
         if body is not None and (stored := self._live(_decoded(body))) is not None:
             self._remember(key, stored)
             return self._told(stored)
-        gathered = await self._gatherer.gather(order.symbol, venues, cached, fresh=fresh)
+        gathered = await self._gatherer.gather(order.symbol, venues, loading, fresh=fresh)
         failures = [*gathered.failures, *(not_allowed(v) for v in self._settings.venues if v not in venues)]
         policy = self._settings.policy
         with undisturbed():
@@ -115,7 +118,10 @@ class RouteService:
             return decision
         routed = Routed(self._new_id(), decision, cached=False)
         self._remember(key, routed)
-        if cached is not None:
+        if recalled is not None:
+            # Whoever else has these books decides faster than DynamoDB would tell him.
+            await self._gatherer.flush()
+        elif await loading is not None:
             await asyncio.gather(self._save(key, routed), self._gatherer.flush())
         if receipt:
             parts = (order, gathered.markets, failures, policy, decision)
@@ -156,6 +162,16 @@ class RouteService:
         self._decisions[key] = routed
         while len(self._decisions) > _REMEMBERED:
             self._decisions.pop(next(iter(self._decisions)))
+
+    def _loading(
+        self, recalled: CachedMarket | None, order: Order, venues: Sequence[str], key: str | None
+    ) -> asyncio.Future[CachedMarket | None]:
+        """Read the shared caches, unless this process knows enough by itself."""
+        if recalled is None:
+            return asyncio.create_task(self._load(order, venues, key))
+        known: asyncio.Future[CachedMarket | None] = asyncio.get_running_loop().create_future()
+        known.set_result(recalled)
+        return known
 
     async def _load(self, order: Order, venues: Sequence[str], key: str | None) -> CachedMarket | None:
         """What the shared caches hold; None where they do not answer in time."""
