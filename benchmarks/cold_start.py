@@ -2,12 +2,12 @@
 
     PYTHONPATH=layers/sor_core python -m benchmarks.cold_start
 
-By Lambda's own runtime client and emulator (emulator.py), all on the same built layer with its
-bytecode. Each start is a new process, in turn; medians. A start ends when the function asks for its
-first event. So that what is only put off until then shows as well, the second row of each function
-takes start and first event together: a route, an order, a probe, a sweep over the simulated venues
-and the local AWS; of the baseline one read from DynamoDB. It has no target, for what the first event
-asks of others is in it.
+By Lambda's own runtime client and emulator (emulator.py), with bytecode: our functions on the built
+layer, that one on boto3 as it is installed, as Lambda's own runtime has it. Each start is a new
+process, in turn; medians. A start ends when the function asks for its first event. So that what is
+only put off until then shows as well, the second row of each function takes start and first event
+together: a route, an order, a probe, a sweep over the simulated venues and the local AWS; of the
+baseline one read from DynamoDB. It has no target, for what the first event asks of others is in it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.emulator import deploy, deployed_function, event, running, runtime_path
+from benchmarks.emulator import boto3_path, deploy, deployed_function, event, running, runtime_path
 from benchmarks.measuring import Row, Timing, at_most, table
 from benchmarks.world import World, world
 
@@ -86,7 +86,8 @@ class Starter:
     def __init__(self, around: World, folder: Path) -> None:
         self._around = around
         self._folder = folder
-        self._path = runtime_path(folder / "runtime")
+        ours = runtime_path(folder / "runtime")
+        self._path = {False: ours, True: [boto3_path(folder / "boto3"), *ours[1:]]}
         self._tasks = {"": deploy(BASELINE, folder / "baseline")}
         self._runs = 0
 
@@ -98,7 +99,8 @@ class Starter:
         self._runs += 1
         log = self._folder / f"{self._runs}.log"
         task = self._tasks[subject.folder]
-        with running(task, self._path, self._around.environment, log, subject.handler) as function:
+        path = self._path[not subject.folder]
+        with running(task, path, self._around.environment, log, subject.handler) as function:
             function.invoke(anew(subject.event))
             function.invoke(anew(subject.event))
             return Start(function.init_ms(), *function.invocations_ms())

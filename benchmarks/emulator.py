@@ -8,9 +8,11 @@ process took until it asked for that event (``INIT REPORT``) and how long it too
 from __future__ import annotations
 
 import asyncio
+import compileall
 import json
 import os
 import platform
+import py_compile
 import re
 import shutil
 import signal
@@ -35,6 +37,7 @@ MACHINES = {"x86_64": "x86_64", "aarch64": "arm64"}
 RUNTIME_CLIENT = ("awslambdaric", "runtime_client", "simplejson", "snapshot_restore_py")
 START_S = 15.0
 INVOKE_S = 60.0
+BOTO3 = ("boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six", "urllib3")
 _INIT = re.compile(r"INIT REPORT\(durationMs: ([0-9.]+)\)")
 _INVOKE = re.compile(r"INVOKE RTDONE\(status: success, .*duration: ([0-9.]+)ms\)")
 _HANDLER_FILE = "app.py"
@@ -55,16 +58,39 @@ def runtime_path(folder: Path) -> list[Path]:
     """
     folder.mkdir(parents=True)
     layer = asyncio.run(layer_folder(folder / "build.log"))
-    for module in RUNTIME_CLIENT:
-        spec = find_spec(module)
-        if spec is None or spec.origin is None:
-            raise FunctionError(f"{module} is not installed (tests/requirements.txt)")
-        origin = Path(spec.origin)
-        origin = origin.parent if spec.submodule_search_locations else origin
+    for origin in map(_installed, RUNTIME_CLIENT):
         (folder / origin.name).symlink_to(origin)
     # Ours alone: another run from this repository may build the layer anew while we measure.
     shutil.copytree(layer / "python", folder / "layer", copy_function=shutil.copy2)
     return [folder / "layer", folder]
+
+
+def boto3_path(folder: Path) -> Path:
+    """Give a folder with boto3 as it is installed, bytecode and all, as Lambda's own runtime has it.
+
+    Our layer has botocore without boto3, and of its descriptions of AWS only what we call; a function
+    that imports boto3 without more has it whole.
+    """
+    folder.mkdir(parents=True)
+    for origin in map(_installed, BOTO3):
+        if origin.is_dir():
+            shutil.copytree(origin, folder / origin.name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(origin, folder)
+    compiled = compileall.compile_dir(
+        folder, quiet=1, workers=0, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
+    )
+    if not compiled:
+        raise FunctionError("boto3 could not be compiled")
+    return folder
+
+
+def _installed(module: str) -> Path:
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        raise FunctionError(f"{module} is not installed (tests/requirements.txt)")
+    origin = Path(spec.origin)
+    return origin.parent if spec.submodule_search_locations else origin
 
 
 def deploy(source: str, folder: Path) -> Path:

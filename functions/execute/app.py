@@ -4,76 +4,77 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sor_core.api.http import (
-    Answer,
-    Event,
-    Routes,
-    caller,
-    correlation_id,
-    headers_of,
-    json_answer,
-    json_body,
-    path_of,
-    signer,
-)
-from sor_core.bootstrap.trading import ExecuteRuntime, TaskRuntime
+from sor_core.api import http
 
-execute_runtime = cache(lambda: ExecuteRuntime(os.environ))
-task_runtime = cache(lambda: TaskRuntime(os.environ))
+if TYPE_CHECKING:
+    from sor_core.bootstrap.execute import ExecuteRuntime
+    from sor_core.bootstrap.tasks import TaskRuntime
+
+routes = http.Routes()
+
+
+@cache
+def execute_runtime() -> ExecuteRuntime:
+    """Serve the API; the tasks need none of what reads its requests."""
+    from sor_core.bootstrap.execute import ExecuteRuntime  # noqa: PLC0415
+
+    return ExecuteRuntime(os.environ)
+
+
+@cache
+def task_runtime() -> TaskRuntime:
+    """Serve the tasks."""
+    from sor_core.bootstrap.tasks import TaskRuntime  # noqa: PLC0415
+
+    return TaskRuntime(os.environ)
+
 
 # Made while Lambda starts this, for the handler that it names (AWS, "Using Lambda environment variables").
-make = {"app.handler": execute_runtime, "app.task": task_runtime}.get(os.environ.get("_HANDLER", ""))
-if make is not None:
+if make := {"app.handler": execute_runtime, "app.task": task_runtime}.get(os.environ.get("_HANDLER", "")):
     make()
 
 
-routes = Routes()
-
-
 @routes.on("POST", "/api/execute")
-def execute(event: Event) -> Answer:
+def execute(event: http.Event) -> http.Answer:
     """Execute an order."""
-    asked = (json_body(event), headers_of(event), caller(event), correlation_id(event))
-    return json_answer(*execute_runtime().execute(*asked))
+    asked = (http.json_body(event), http.headers_of(event), http.caller(event), http.correlation_id(event))
+    return http.json_answer(*execute_runtime().execute(*asked))
 
 
 @routes.on("DELETE", "/api/orders/{order_id}")
-def cancel(event: Event) -> Answer:
+def cancel(event: http.Event) -> http.Answer:
     """Cancel what is still open of an order."""
-    asked = (path_of(event, "order_id"), caller(event), headers_of(event))
-    return json_answer(*execute_runtime().cancel(*asked))
+    asked = (http.path_of(event, "order_id"), http.caller(event), http.headers_of(event))
+    return http.json_answer(*execute_runtime().cancel(*asked))
 
 
 @routes.on("GET", "/api/orders/{order_id}/review")
-def evidence(event: Event) -> Answer:
+def evidence(event: http.Event) -> http.Answer:
     """Show what ledger and venues say of an order, side by side."""
-    return json_answer(execute_runtime().evidence(path_of(event, "order_id")))
+    return http.json_answer(execute_runtime().evidence(http.path_of(event, "order_id")))
 
 
 @routes.on("POST", "/api/orders/{order_id}/review")
-def review(event: Event) -> Answer:
+def review(event: http.Event) -> http.Answer:
     """Take an operator's word on an order."""
-    asked = (path_of(event, "order_id"), json_body(event), signer(event))
-    return json_answer(execute_runtime().review(*asked))
+    asked = (http.path_of(event, "order_id"), http.json_body(event), http.signer(event))
+    return http.json_answer(execute_runtime().review(*asked))
 
 
 @routes.on("PUT", "/api/trading")
-def trading(event: Event) -> Answer:
+def trading(event: http.Event) -> http.Answer:
     """Set the operator's switch."""
-    return json_answer(execute_runtime().set_switch(json_body(event), signer(event)))
+    return http.json_answer(execute_runtime().set_switch(http.json_body(event), http.signer(event)))
 
 
 def handler(event: dict[str, Any], context: Any) -> Any:
     """Serve an API Gateway REST event."""
-    request = "requestContext.requestId"
-    logged = execute_runtime().logger.inject_lambda_context(correlation_id_path=request, clear_state=True)
-    return logged(execute_runtime().metered(routes))(event, context)
+    return execute_runtime().serve(routes, event, context, "requestContext.requestId")
 
 
 def task(event: dict[str, Any], context: Any) -> Any:
     """Do what a message ``{"task": ...}`` asks."""
     runtime = task_runtime()
-    logged = runtime.logger.inject_lambda_context(correlation_id_path="correlation_id", clear_state=True)
-    return logged(runtime.metered(lambda message, _: runtime.handle(message)))(event, context)
+    return runtime.serve(lambda message, _: runtime.handle(message), event, context, "correlation_id")

@@ -18,7 +18,6 @@ def serve(event: dict[str, Any], _: object) -> Any:
     return runtime.handle(event)
 
 
-@runtime.logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: Any) -> Any:
     """Serve an SQS event, or one message given directly."""
-    return runtime.metered(serve)(event, context)
+    return runtime.serve(serve, event, context)

@@ -73,7 +73,6 @@ def health(_: Event) -> Answer:
     return json_answer(runtime.health())
 
 
-@runtime.logger.inject_lambda_context(correlation_id_path="requestContext.requestId", clear_state=True)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Serve an API Gateway REST event."""
-    return runtime.metered(routes)(event, context)
+    return runtime.serve(routes, event, context, "requestContext.requestId")

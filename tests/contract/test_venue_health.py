@@ -9,7 +9,8 @@ from decimal import Decimal
 
 import pytest
 
-from sor_core.api.answers import no_route_problem, status_answer
+from sor_core.api.no_route import no_route_problem
+from sor_core.api.status import status_answer
 from sor_core.domain.book import Book
 from sor_core.domain.decision import NoRoute, NoRouteReason
 from sor_core.domain.errors import VenueError, VenueFailure

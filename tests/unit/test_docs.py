@@ -20,7 +20,7 @@ from local.template import load, parameter_of_variable
 from local.venues.config import config_from_environment
 from sor_core.adapters.dynamo_state import FORGET_BOOK_AFTER_MS
 from sor_core.adapters.sqs_probes import PROBE_MESSAGE
-from sor_core.api.answers import route_answer, status_answer
+from sor_core.api.answers import route_answer
 from sor_core.api.execute import (
     DEFAULT_LIMIT,
     DEFAULT_WAIT_S,
@@ -38,6 +38,7 @@ from sor_core.api.http import MAX_BODY_BYTES
 from sor_core.api.orders import dry_run_answer, order_answer, order_detail, switch_answer
 from sor_core.api.problems import Kind
 from sor_core.api.schemas import RouteRequest
+from sor_core.api.status import status_answer
 from sor_core.bootstrap import read_settings
 from sor_core.domain.decision import Decision, Reason
 from sor_core.domain.errors import VenueFailure

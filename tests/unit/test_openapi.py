@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from local.openapi.document import COMMITTED, document, text
 from local.openapi.problems import name_of
 from local.template import load
-from sor_core.api.answers import no_route_problem, route_answer, status_answer
+from sor_core.api.answers import route_answer
 from sor_core.api.execute import (
     ExecuteBody,
     ExecuteRules,
@@ -29,6 +29,7 @@ from sor_core.api.execute import (
 )
 from sor_core.api.json import dumps
 from sor_core.api.json import loads as exact_loads
+from sor_core.api.no_route import no_route_problem
 from sor_core.api.orders import (
     cursor_problem,
     dry_run_answer,
@@ -44,6 +45,7 @@ from sor_core.api.orders import (
 )
 from sor_core.api.problems import Kind, ProblemError
 from sor_core.api.schemas import RouteRequest, parse_order
+from sor_core.api.status import status_answer
 from sor_core.domain.decision import Decision, NoRoute, NoRouteReason
 from sor_core.domain.health import SystemStatus
 from sor_core.domain.market import Exclusion, Why

@@ -118,8 +118,22 @@ class Runtime:
         """Run to the end."""
         return self._runner.run(work)
 
-    def metered(self, handle: Callable[[Any, Any], _T]) -> Callable[[Any, Any], _T]:
-        """Have each invocation of a handler measured, and what it measured written at its end."""
+    def serve(
+        self, handle: Callable[[Any, Any], _T], event: Any, context: Any, correlation_id: str = ""
+    ) -> _T:
+        """Have a handler serve an invocation, with its lines in the log named after it, and measured.
+
+        `correlation_id` is the path of what ties those lines to others, such as
+        ``requestContext.requestId``.
+        """
+        named = self.logger.inject_lambda_context(
+            correlation_id_path=correlation_id or None, clear_state=True
+        )
+        answer: _T = named(self._metered(handle))(event, context)
+        return answer
+
+    def _metered(self, handle: Callable[[Any, Any], _T]) -> Callable[[Any, Any], _T]:
+        """Have an invocation measured, and what it measured written at its end."""
 
         def invoke(event: Any, context: Any) -> _T:
             started, outcome = self._meter.begin(), Outcome.FAILED

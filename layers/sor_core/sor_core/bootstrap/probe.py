@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sor_core.adapters.sqs_probes import SqsProbeQueue
-from sor_core.api.answers import status_answer
+from sor_core.api.status import status_answer
 from sor_core.bootstrap import Runtime, new_id
 from sor_core.services.probe import ProbeService, measure_exchanges
 

@@ -7,9 +7,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sor_core import __version__
-from sor_core.api.answers import no_route_problem, route_answer, status_answer
+from sor_core.api.answers import route_answer
+from sor_core.api.no_route import no_route_problem
 from sor_core.api.problems import Kind, Problem, ProblemError
 from sor_core.api.schemas import parse_order
+from sor_core.api.status import status_answer
 from sor_core.bootstrap import Runtime, new_id
 from sor_core.domain.decision import NoRoute
 from sor_core.ports import StateError
