@@ -129,8 +129,11 @@ def _routes(at: House, found: dict[str, Counted]) -> None:
 
 
 def _forget(at: House) -> None:
-    """Make the route function forget what it remembers of decisions."""
-    at.module("route").runtime._service._decisions.clear()  # noqa: SLF001 - as another process would have none
+    """Make the route function forget all that it remembers, as another process knows nothing of it."""
+    service = at.module("route").runtime._service  # noqa: SLF001
+    gatherer = service._gatherer  # noqa: SLF001
+    for remembered in (service._decisions, gatherer._books, gatherer._instruments, gatherer._health):  # noqa: SLF001
+        remembered.clear()
 
 
 def _executions(at: House, found: dict[str, Counted]) -> None:
