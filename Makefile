@@ -52,7 +52,7 @@ openapi: ## write openapi/openapi.json anew
 	$(call with,run,-m local.openapi)
 
 test: ## run every test, in two halves side by side
-	$(call with,test run aws sam supply,-m pytest -n 2 --dist loadgroup $(ARGS))
+	$(call with,test run aws sam supply,-m pytest -n 2 $(ARGS))
 
 lint: ## ruff, and whether it would format anything
 	$(call with,test,-m ruff check .)
@@ -88,6 +88,7 @@ build: ## sam build: what goes to AWS (needs Python 3.13; LAYER_TARGET=x86_64 fo
 
 deploy: ## sam build, then sam deploy to your AWS account (ARGS=--guided asks for every parameter)
 	@$(MAKE) --no-print-directory build ARGS=
+	$(call with,run,-m local.release .aws-sam/build/template.yaml)
 	$(call with,sam,-m samcli deploy $(ARGS))
 
 lock: ## resolve the requirements.in files anew (ARGS=--upgrade for newer releases)

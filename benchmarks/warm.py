@@ -38,9 +38,9 @@ def handler(event, context):
     return {}
 """
 ONE_WRITE = """\
-import boto3
+from botocore.session import get_session
 
-client = boto3.client("dynamodb")
+client = get_session().create_client("dynamodb")
 
 
 def handler(event, context):

@@ -21,6 +21,7 @@ SET_BY_DEPLOYMENT = (
     "SOR_ORDERS_TABLE",
     "SOR_FAILOVER_MACHINE",
     "SOR_SECRETS_PREFIX",
+    "SOR_RELEASE",
 )
 COMMAND_LINES = ("SOR_URL", "SOR_STACK")
 """Read by the command line `sor` alone."""

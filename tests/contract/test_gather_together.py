@@ -17,7 +17,7 @@ from sor_core.domain.market import BookSource, Why
 from sor_core.health.breaker import Breaker, BreakerState
 from sor_core.health.measure import HealthRecord
 from sor_core.ports import CachedMarket, ServerTime, SystemStatus
-from sor_core.services.gather import Gathered, Gatherer
+from sor_core.services.gather import HEALTH_MEMORY_MS, Gathered, Gatherer
 from sor_core.services.single_flight import SingleFlight
 from sor_core.settings import Settings
 from tests.fakes.clock import ManualClock
@@ -146,7 +146,7 @@ async def test_the_deadline_ends_the_request_that_nobody_waits_for_any_more(stag
 
 
 async def test_one_who_leaves_takes_nothing_from_the_others() -> None:
-    shared: SingleFlight[str, int] = SingleFlight()
+    shared: SingleFlight[str, int] = SingleFlight(lambda _: False)
     let, begun = asyncio.Event(), 0
 
     async def work() -> int:
@@ -164,6 +164,48 @@ async def test_one_who_leaves_takes_nothing_from_the_others() -> None:
 
     assert await second == 1
     assert await shared.share("key", work) == 2  # a result is not kept
+
+
+async def test_one_who_came_later_does_not_fail_by_the_time_of_who_began() -> None:
+    shared: SingleFlight[str, int] = SingleFlight(lambda error: isinstance(error, TimeoutError))
+    lets = [asyncio.Event(), asyncio.Event()]
+    began: list[int] = []
+
+    async def work() -> int:
+        began.append(len(began))
+        mine = began[-1]
+        await lets[mine].wait()
+        if not mine:
+            raise TimeoutError
+        return mine
+
+    first, later, last = (asyncio.create_task(shared.share("key", work)) for _ in range(3))
+    await rest()
+    lets[0].set()
+    await rest()
+    assert isinstance(first.exception(), TimeoutError)
+    lets[1].set()
+
+    assert (await later, await last) == (1, 1)
+    assert began == [0, 1]
+
+
+async def test_a_store_that_is_silent_once_makes_no_venue_well(stage: Stage) -> None:
+    stage.venue.let.set()
+    await stage.gather(NOTHING)  # book and rules are in memory
+    await stage.gather(CachedMarket({}, {}, health(BreakerState.OPEN), None))
+    await stage.gather(None)
+
+    known = stage.gatherer.remembered(BTC_USDT, ["kraken"], fresh=False)
+    assert known is None or known.health["kraken"].market_data.state is BreakerState.OPEN
+
+
+async def test_health_is_believed_for_a_moment_only(stage: Stage) -> None:
+    stage.venue.let.set()
+    await stage.gather(NOTHING)
+    assert stage.gatherer.remembered(BTC_USDT, ["kraken"], fresh=False) is not None
+    stage.clock.advance(HEALTH_MEMORY_MS)
+    assert stage.gatherer.remembered(BTC_USDT, ["kraken"], fresh=False) is None
 
 
 async def test_a_fresh_book_is_asked_for_while_the_store_is_still_read(stage: Stage) -> None:

@@ -57,6 +57,17 @@ async def test_ledger_and_venues_agree_until_the_ledger_forgets_an_order() -> No
         assert {f.what for f in (await reconciled(made)).findings} == {"unknown_order"}
 
 
+async def test_what_filled_since_the_last_report_explains_the_balances_however_often_it_is_asked() -> None:
+    async with house() as made:
+        for hours in (9, 20, 9):  # the last two on one UTC day
+            outcome = await made.process().execution.execute(made.request(order("0.2")))
+            assert isinstance(outcome, Executed)
+            await made.clock.sleep(hours * 3600)
+            report = await reconciled(made)
+            assert (report.findings, report.unexplained) == ([], {})
+            assert report.traded
+
+
 @pytest.mark.parametrize("venue", VENUES)
 @pytest.mark.parametrize(
     ("changes", "what"),

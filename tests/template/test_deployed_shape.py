@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from local.release import marked
 from local.template import REPOSITORY
 from sor_core.adapters.dynamo_orders_items import BY_CALLER, BY_DAY, OPEN
 from sor_core.api.execute import MOST_WAIT_S
@@ -290,6 +291,14 @@ def test_a_change_of_code_publishes_new_versions(
     after = versions(translate(template, changed))
     assert len(before) == len(after) == 4
     assert len(after - before) == republished
+
+
+def test_every_release_publishes_new_versions(
+    template: dict[str, Any], translated: dict[str, Any], translate: Translate
+) -> None:
+    releases = [versions(translate(marked(template, release), "")) for release in ("1", "2")]
+    assert len(releases[0] | releases[1] | versions(translated)) == 12
+    assert versions(translate(marked(template, "1"), "")) == releases[0]
 
 
 def test_every_log_group_forgets(translated: dict[str, Any]) -> None:

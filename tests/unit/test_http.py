@@ -79,6 +79,18 @@ def test_an_answer_has_its_status_and_its_headers_beside_ours() -> None:
     assert json_answer({})["statusCode"] == 200
 
 
+def test_a_header_that_came_several_times_has_all_its_values() -> None:
+    sent = {"Idempotency-Key": "b", "Prefer": "wait=3"}
+    several = {"Idempotency-Key": ["a", "b"], "Prefer": ["wait=3"]}
+    read = headers_of(event(headers=sent, multiValueHeaders=several))
+    assert read == {"idempotency-key": "a, b", "prefer": "wait=3"}
+
+
+def test_a_name_without_a_value_is_not_there() -> None:
+    assert headers_of(event(headers={"Prefer": None}, multiValueHeaders={"Prefer": None})) == {}
+    assert query_of(event(queryStringParameters={"limit": None})) == {}
+
+
 @pytest.mark.parametrize("value", ["no-cache", "No-Cache", "max-age=0, no-cache", "max-age=0 ,no-cache "])
 @pytest.mark.parametrize("name", ["Cache-Control", "cache-control"])
 def test_a_caller_who_wants_nothing_cached_is_heard(name: str, value: str) -> None:

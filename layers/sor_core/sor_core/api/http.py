@@ -122,13 +122,22 @@ def correlation_id(event: Event) -> str:
 
 
 def headers_of(event: Event) -> dict[str, str]:
-    """The request's headers, names in lower case; of one that came several times the last."""
-    return {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+    """The request's headers, names in lower case; the values of one that came several times, after commas.
+
+    Such a header means the same as one with all its values (RFC 9110, section 5.3).
+    """
+    once = (event.get("headers") or {}).items()
+    headers = {name.lower(): value for name, value in once if value is not None}
+    several = (event.get("multiValueHeaders") or {}).items()
+    return headers | {
+        name.lower(): ", ".join(values) for name, values in several if values and len(values) > 1
+    }
 
 
 def query_of(event: Event) -> dict[str, str]:
     """The query's parameters; of one that came several times the last."""
-    return dict(event.get("queryStringParameters") or {})
+    given = (event.get("queryStringParameters") or {}).items()
+    return {name: value for name, value in given if value is not None}
 
 
 def path_of(event: Event, name: str) -> str:

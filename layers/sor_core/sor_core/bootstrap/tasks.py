@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from sor_core.bootstrap.trading import TradingRuntime
+from sor_core.domain.instrument import Symbol
 from sor_core.services.failover import FailoverService
 from sor_core.services.reconciliation import MOST_DAYS, ReconciliationService, document_of
 
@@ -31,11 +32,19 @@ class TaskRuntime(TradingRuntime):
         match message:
             case {"task": "sweep"}:
                 return dict(self.run(self.failover.sweep()))
-            case {"task": "reconciliation", "days": int(days)} if 1 <= days <= MOST_DAYS:
-                return document_of(self.run(self._reconciliation.reconcile(days=days)))
-            case {"task": "reconciliation"} if len(message) == 1:
-                return document_of(self.run(self._reconciliation.reconcile()))
+            case {"task": "reconciliation"}:
+                return document_of(self.run(self._reconciliation.reconcile(**_extent(message))))
             case {"task": str(task), "order_id": str(order_id), "epoch": int(epoch)}:
                 return asdict(self.run(self.failover.task(task, order_id, epoch)))
             case _:
                 raise ValueError('expected a message {"task": ..., "order_id": ..., "epoch": ...}')
+
+
+def _extent(message: dict[str, Any]) -> dict[str, Any]:
+    """What a reconciliation is asked to look at; raises `ValueError`."""
+    days, symbols = message.get("days", 1), message.get("symbols", [])
+    known = message.keys() <= {"task", "days", "symbols"}
+    if not (known and isinstance(days, int) and 1 <= days <= MOST_DAYS and isinstance(symbols, list)):
+        expected = f'{{"task": "reconciliation", "days": 1 to {MOST_DAYS}, "symbols": ["SOL/USDT"]}}'
+        raise ValueError(f"expected a message {expected}")
+    return {"days": days, "symbols": [Symbol.parse(str(symbol)) for symbol in symbols]}

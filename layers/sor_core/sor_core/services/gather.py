@@ -9,9 +9,9 @@
         ask the venue --> store it --> give the lease back
 
 A hundred Lambdas so cost a venue one request; requests of one process for the same book go this way
-together. A lease outlives the request's timeout and nothing
-else: a holder that died delays nobody past it. Who is not done by the deadline is left out. A venue
-whose market data breaker is not closed is not asked at all.
+together. A lease outlives the request's timeout and nothing else: a holder that died delays nobody
+past it. Who is not done by the deadline is left out. No venue is routed to whose market data breaker
+is not closed; who wants fresh books has a venue that was well a moment ago asked while that is looked up.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ INSTRUMENT_TTL_MS = 600_000
 """Trading rules change rarely, but a halt stands in them too; the probe refreshes them far sooner."""
 NOT_LISTED_TTL_MS = 60_000
 """How long a venue's word that it does not know a symbol is believed."""
+HEALTH_MEMORY_MS = 2000
+"""How long a venue's health is believed without being read again."""
 LEASE_POLL_S = 0.02
 FLUSH_TIMEOUT_S = 1.0
 """How long an answer may wait for writes that only help later ones."""
@@ -122,8 +124,8 @@ class Gatherer:
         self._health: dict[str, tuple[HealthRecord | None, int]] = {}
         """As last read, and when."""
         self._writes: set[asyncio.Task[None]] = set()
-        self._bringing: SingleFlight[tuple[str, Symbol], tuple[Book, BookSource]] = SingleFlight()
-        self._asking_rules: SingleFlight[tuple[str, Symbol], Instrument | NotListed] = SingleFlight()
+        self._bringing: SingleFlight[tuple[str, Symbol], tuple[Book, BookSource]] = SingleFlight(_timed_out)
+        self._asking: SingleFlight[tuple[str, Symbol], Instrument | NotListed] = SingleFlight(_timed_out)
 
     def fees(self, venue: str) -> FeeRates:
         """The venue's fees: configured, else its published entry tier."""
@@ -158,8 +160,8 @@ class Gatherer:
     def remembered(self, symbol: Symbol, venues: Sequence[str], *, fresh: bool) -> CachedMarket | None:
         """What this process knows by itself, where that is enough to decide: no store need be read.
 
-        None unless the rules of each venue are known, its health was read no longer ago than a book
-        may be old, and, unless books are wanted `fresh`, its book is young enough. Books and rules
+        None unless the rules of each venue are known, its health was read within `HEALTH_MEMORY_MS`
+        and, unless books are wanted `fresh`, its book is young enough. Books and rules
         themselves are left out, for `gather` remembers them.
         """
         now_ms = self._clock.now_ms()
@@ -168,7 +170,7 @@ class Gatherer:
             book = self._books.get((venue, symbol))
             _, rules_until_ms = self._instruments.get((venue, symbol), (None, 0))
             record, read_at_ms = self._health.get(venue, (None, 0))
-            health_until_ms = read_at_ms + self._settings.cache_ttl_ms
+            health_until_ms = read_at_ms + min(HEALTH_MEMORY_MS, self._settings.cache_ttl_ms)
             if min(rules_until_ms, health_until_ms) <= now_ms:
                 return None
             if not fresh and (book is None or not self._usable(book)):
@@ -222,7 +224,7 @@ class Gatherer:
         cached = await asked.cached()
         record = cached.health.get(venue)
         now_ms, interval_s = self._clock.now_ms(), self._settings.health_check_interval_s
-        if not isinstance(cached, _Recalled):
+        if cached is not _NOTHING and not isinstance(cached, _Recalled):
             self._health[venue] = record, now_ms
         if (why := why_not_routed(record, now_ms, interval_s)) is not None:
             return Exclusion(venue, Why.UNHEALTHY, why)
@@ -251,7 +253,7 @@ class Gatherer:
             remembered, until_ms = cached.instruments.get(venue), now_ms + NOT_LISTED_TTL_MS
         if remembered is None:
             ask = partial(self._ask_rules, asked, venue)
-            remembered = await self._asking_rules.share((venue, symbol), ask)
+            remembered = await self._asking.share((venue, symbol), ask)
         _remember(self._instruments, (venue, symbol), (remembered, until_ms))
         if isinstance(remembered, NotListed):
             raise VenueError(venue, VenueFailure.UNKNOWN_SYMBOL, f"{venue} does not list {symbol}")
@@ -359,6 +361,10 @@ class Gatherer:
             await write()
         except StateError as error:
             self._log.warning("state store unavailable", operation="write", error=str(error))
+
+
+def _timed_out(error: Exception) -> bool:
+    return isinstance(error, VenueError) and error.failure is VenueFailure.TIMEOUT
 
 
 def _future(

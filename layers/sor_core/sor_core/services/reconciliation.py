@@ -93,19 +93,23 @@ class ReconciliationService:
         self._settings = context.settings
         self._log = context.log
         self._metrics = context.metrics
-        self._metrics = context.metrics
 
-    async def reconcile(self, *, days: int = 1) -> Report:
-        """Compare the last `days`, and the orders still open before; raises `LedgerError`."""
+    async def reconcile(self, *, days: int = 1, symbols: Sequence[Symbol] = ()) -> Report:
+        """Compare the last `days`, and the orders still open before; raises `LedgerError`.
+
+        Looked at are the markets configured, those of the orders known, and `symbols`. It goes back to the
+        last report at least, so that whatever filled since explains how the balances have changed.
+        """
         until_ms = self._clock.now_ms()
-        report = Report(until_ms - days * DAY_MS - SETTLING_MS, until_ms)
+        before = await self._report_before(until_ms)
+        since_ms = until_ms - min(days * DAY_MS, MOST_DAYS * DAY_MS)
+        report = Report(min(since_ms, before.get("until_ms", since_ms)) - SETTLING_MS, until_ms)
         records = await self._records(report.since_ms)
-        symbols = sorted({*self._settings.symbols, *(r.terms.order.symbol for r in records)})
+        markets = sorted({*self._settings.symbols, *symbols, *(r.terms.order.symbol for r in records)})
         report.orders = sum(r.created_at_ms >= report.since_ms for r in records)
         stop_ms = until_ms + MOST_MS
-        before = await self._report_before(until_ms)
         report.compared_since_ms = before.get("until_ms", until_ms)
-        await asyncio.gather(*(self._venue(v, symbols, records, report, stop_ms) for v in self._venues))
+        await asyncio.gather(*(self._venue(v, markets, records, report, stop_ms) for v in self._venues))
         report.unexplained = _unexplained(report, before.get("balances", {}))
         body = msgspec.json.encode(document_of(report), order="deterministic")
         await self._ledger.keep_report(utc_day(until_ms), body)
@@ -129,9 +133,13 @@ class ReconciliationService:
         return report
 
     async def _report_before(self, now_ms: int) -> dict[str, Any]:
-        body = await self._ledger.report(utc_day(now_ms - DAY_MS))
-        found: dict[str, Any] = {} if body is None else msgspec.json.decode(body)
-        return found
+        """The newest report of this UTC day or the one before."""
+        for day_ms in (now_ms, now_ms - DAY_MS):
+            body = await self._ledger.report(utc_day(day_ms))
+            if body is not None:
+                found: dict[str, Any] = msgspec.json.decode(body)
+                return found
+        return {}
 
     async def _records(self, since_ms: int) -> list[OrderRecord]:
         """The orders of the time, those shortly before it, and whatever is still open."""

@@ -22,13 +22,29 @@ class SingleFlight(Generic[_K, _V]):
 
     A result is not kept: who comes after the end begins anew. Each who waits may leave at his own
     deadline; with the last one the work is cancelled.
+
+    Parameters
+    ----------
+    anew
+        Whether a failure is one of who began (his time was up): others who waited begin anew.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, anew: Callable[[Exception], bool]) -> None:
+        self._anew = anew
         self._flights: dict[_K, _Flight[_V]] = {}
 
     async def share(self, key: _K, work: Callable[[], Coroutine[Any, Any, _V]]) -> _V:
         """Wait for the work under way for `key`, or begin it; raises what it raises."""
+        while True:
+            flight = self._flights.get(key)
+            joins = flight is not None and not flight.task.done()
+            try:
+                return await self._fly(key, work)
+            except Exception as error:
+                if not (joins and self._anew(error)):
+                    raise
+
+    async def _fly(self, key: _K, work: Callable[[], Coroutine[Any, Any, _V]]) -> _V:
         flight = self._flights.get(key)
         if flight is None or flight.task.done():
             flight = self._flights[key] = _Flight(asyncio.create_task(work()))
