@@ -31,10 +31,14 @@ ORDER = {"symbol": "BTC/USDT", "side": "buy", "type": "market", "amount": 0.005,
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for left-over processes in /proc")
 
 
+UNHURRIED = {"SOR_KEY_TIERS": "kraken=pro", "SOR_VENUES_RATE_LIMITS": "off"}
+"""Nobody waits for Kraken's smallest budget."""
+
+
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     port = free_port()
-    variables = {"AUTH": "true", "SOR_AWS_PORT": str(port)}
+    variables = {"AUTH": "true", "SOR_AWS_PORT": str(port), **UNHURRIED}
     run = Run(tmp_path_factory.mktemp("guarded") / "out.txt", variables, ["make", "run"])
     try:
         run.wait_until_ready()

@@ -107,9 +107,9 @@ def signer(event: Event) -> str:
 def caller(event: Event) -> str:
     """Whose orders these are: the `signer`, of a role's sessions the role.
 
-    A session's name is whatever the program that assumed the role said, often another at each start:
-    as part of a caller it would make a repeated idempotency key a second order. It keeps nobody out
-    either, for whoever may assume the role may choose it.
+    A session's name is whatever the program that assumed the role said, often another at each start: as
+    part of a caller it would make a repeated idempotency key a second order. So a role is one caller,
+    whoever uses it (docs/access.md).
     """
     arn = signer(event)
     role = _SESSION.fullmatch(arn)
