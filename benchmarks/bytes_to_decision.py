@@ -9,8 +9,8 @@ against ccxt: its exchanges' own parsing, as its `fetch_order_book` does it once
 and a plain merge of the three books that walks the order (ccxt_router.py, a process of its own). In
 turn, by processor time.
 
-The garbage collector is on, as in Lambda; our decision holds it off for itself
-(services/undisturbed.py), which is part of what is measured.
+The garbage collector is on, as in Lambda, and passes over what is there before the first round, as
+after a function's first event; our decision holds it off for itself. Both are services/undisturbed.py.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from sor_core.domain.market import BookSource, VenueMarket
 from sor_core.domain.order import Order, OrderType, Side, Strategy
 from sor_core.ports import VenueMarketData
 from sor_core.routing.decide import decide
-from sor_core.services.undisturbed import undisturbed
+from sor_core.services.undisturbed import settle, undisturbed
 from sor_core.settings import Settings
 
 BTC_USDT = Symbol("BTC", "USDT")
@@ -153,6 +153,7 @@ def rows_of(levels: int, rounds: int) -> list[Row]:
         "json.loads": lambda: [json.loads(body) for body in bodies.values()],
         "reading": ours.markets,
     }
+    settle()
     with ccxt_router(levels) as walk:
         for name, order in asked.items():
             works[name] = partial(ours.decision, order)

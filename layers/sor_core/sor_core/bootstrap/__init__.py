@@ -28,6 +28,7 @@ from sor_core.metrics import Outcome
 from sor_core.observability import PowertoolsLog, make_logger
 from sor_core.ports import StateStore, VenueMarketData
 from sor_core.services.metering import Meter, Recorder
+from sor_core.services.undisturbed import settle
 from sor_core.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class Runtime:
         self._meter = Meter(self.metrics, *written, self.clock, self.log, self.counters_every_ms)
         self.venues: Mapping[str, VenueMarketData] = Adapters(settings.venues, self._market_data)
         self._runner = asyncio.Runner()
+        self._settled = False
 
     @cached_property
     def _client(self) -> httpx.AsyncClient:
@@ -130,6 +132,9 @@ class Runtime:
             correlation_id_path=correlation_id or None, clear_state=True
         )
         answer: _T = named(self._metered(handle))(event, context)
+        if not self._settled:  # after the first, for that loads what was not needed to start
+            self._settled = True
+            settle()
         return answer
 
     def _metered(self, handle: Callable[[Any, Any], _T]) -> Callable[[Any, Any], _T]:

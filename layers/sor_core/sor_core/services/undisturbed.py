@@ -21,3 +21,12 @@ def undisturbed() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
+
+
+def settle() -> None:
+    """Have the collector pass over all there is now: modules and what lives as long as the process.
+
+    A full collection looks through every object it knows of, some 200,000 once all is imported, in
+    the midst of reading a book perhaps (docs/performance.md).
+    """
+    gc.freeze()
