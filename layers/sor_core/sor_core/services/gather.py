@@ -120,6 +120,8 @@ class Gatherer:
         self.calls = CallHealth(store, clock, settings, log)
         """What all services of this process meet with at the venues."""
         self._books: dict[tuple[str, Symbol], Book] = {}
+        self._shared_at_ms: dict[tuple[str, Symbol], int] = {}
+        """When the newest book was received that this process stored."""
         self._instruments: dict[tuple[str, Symbol], tuple[Instrument | NotListed, int]] = {}
         self._health: dict[str, tuple[HealthRecord | None, int]] = {}
         """As last read, and when."""
@@ -340,11 +342,16 @@ class Gatherer:
             first_seen_ms = previous.source_time_ms or previous.received_at_ms
             book = replace(book, source_time_ms=first_seen_ms)
         _remember(self._books, (venue, asked.symbol), book)
-        there = (await asked.cached()).books.get(venue)
-        # One that others can still decide on is left: a book is most of what an order has written.
-        if await asked.stored() and (there is None or not self._usable(there)):
+        if await asked.stored() and not self._shared(await asked.cached(), asked.symbol, venue):
             self._later(partial(self._store.save_book, book))
+            _remember(self._shared_at_ms, (venue, asked.symbol), book.received_at_ms)
         return book
+
+    def _shared(self, cached: CachedMarket, symbol: Symbol, venue: str) -> bool:
+        """Whether others have a book to decide on already: it is most of what an order would write."""
+        there = cached.books.get(venue)
+        told_ms = self._shared_at_ms.get((venue, symbol), 0) if there is None else there.received_at_ms
+        return self._clock.now_ms() - told_ms < self._settings.cache_ttl_ms
 
     # Writes that an answer need not wait for -----------------------------------------------------
 
