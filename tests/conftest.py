@@ -1,9 +1,9 @@
-"""Two halves of the tests, for `make test` to run side by side.
+"""Two parts of the tests, for `make test` to run side by side.
 
-In one half are the tests whose subject is time, or a process that may end too soon; in the other those
-that compute, and those that wait without minding how long. Each runs in order in a process of its own,
-so that no test of the first kind shares its processor with another. (pytest-xdist's own groups are
-written into ids that pytest 9 no longer reads.)
+One starts servers and processes, and waits for them; the other only computes. Each runs in order in a
+process of its own, so that no test whose subject is time, or which starts a whole stack, shares the
+machine with another such test. (pytest-xdist's own groups are written into ids that pytest 9 no longer
+reads.)
 """
 
 from __future__ import annotations
@@ -12,22 +12,20 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-TIMED = ("tests/asl/", "tests/contract/", "tests/e2e/")
-PATIENT = (
+WAITING = ("tests/asl/", "tests/contract/", "tests/e2e/")
+COMPUTING_ALL_THE_SAME = (
     "tests/contract/test_adding_a_venue.py",
+    "tests/contract/test_execute_campaign.py",
+    "tests/contract/test_order_ledger",
     "tests/contract/test_simulated_venues.py",
-    "tests/e2e/test_cli_stack.py",
     "tests/e2e/test_cost.py",
-    "tests/e2e/test_docs_commands.py",
-    "tests/e2e/test_fuzz.py",
-    "tests/e2e/test_load.py",
-    "tests/e2e/test_permissions.py",
 )
 
 
 def half_of(nodeid: str) -> str:
-    """Which half a test belongs to, by its id."""
-    return "timed" if nodeid.startswith(TIMED) and not nodeid.startswith(PATIENT) else "patient"
+    """Which part a test belongs to, by its id."""
+    waits = nodeid.startswith(WAITING) and not nodeid.startswith(COMPUTING_ALL_THE_SAME)
+    return "waiting" if waits else "computing"
 
 
 class Halves(LoadScopeScheduling):  # type: ignore[misc] # it has no types

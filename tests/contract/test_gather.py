@@ -15,6 +15,7 @@ from sor_core.adapters.http import make_client
 from sor_core.adapters.venues.registry import VENUES, market_data
 from sor_core.clock import SystemClock
 from sor_core.domain.book import Book
+from sor_core.domain.errors import VenueFailure
 from sor_core.domain.instrument import Symbol
 from sor_core.domain.market import BookSource, Why
 from sor_core.domain.order import Order
@@ -232,11 +233,14 @@ async def test_a_venue_that_repeats_an_old_book_is_found_out(stage: Stage, venue
     await stage.gather()
     await stage.sim("POST", "/sim/faults", {"venue": venue, "endpoint": "book", "fault": "stale_book"})
     await stage.gather(fresh=True)
-    await asyncio.sleep(0.7)
+    for _ in range(5):  # on a busy machine a venue may be late once, and not be seen
+        await asyncio.sleep(0.7)
+        gathered = await stage.gather(fresh=True)
+        why = decided_exclusions(gathered, order("0.5"), stage, settings).get(venue)
+        if why != VenueFailure.TIMEOUT and why is not None:
+            break
 
-    gathered = await stage.gather(fresh=True)
-
-    assert decided_exclusions(gathered, order("0.5"), stage, settings).get(venue) == Why.STALE_BOOK
+    assert why == Why.STALE_BOOK
 
 
 async def test_a_symbol_that_a_venue_does_not_list_is_remembered(stage: Stage) -> None:

@@ -47,7 +47,7 @@ from tests.contract.scripted_venue import (
 from tests.fakes.markets import BTC_USDT, order
 from tests.fakes.memory_state import MemoryStateStore
 
-MAX_LATENCY_S = 1.0
+MAX_LATENCY_S = 2.0
 SETTINGS = Settings.from_env({"SOR_MAX_LATENCY_MS": str(round(MAX_LATENCY_S * 1000))})
 SPARE_S = 2.0
 """For a busy machine, beyond the deadline."""

