@@ -233,6 +233,7 @@ async def test_a_venue_that_repeats_an_old_book_is_found_out(stage: Stage, venue
     await stage.gather()
     await stage.sim("POST", "/sim/faults", {"venue": venue, "endpoint": "book", "fault": "stale_book"})
     await stage.gather(fresh=True)
+    why: str | None = None
     for _ in range(5):  # on a busy machine a venue may be late once, and not be seen
         await asyncio.sleep(0.7)
         gathered = await stage.gather(fresh=True)
