@@ -121,7 +121,7 @@ class Emulator:
         self._log = log
         self._address = f"127.0.0.1:{free_port()}"
         python = Path(sys.base_prefix, "bin", f"python{sys.version_info.major}.{sys.version_info.minor}")
-        command: list[str | Path] = [_binary(), "--log-level", "info"]
+        command: list[str | Path] = [emulator_binary(), "--log-level", "info"]
         command += ["--runtime-interface-emulator-address", self._address]
         command += ["--runtime-api-address", f"127.0.0.1:{free_port()}"]
         command += [python, "-S", "-m", "awslambdaric", handler]
@@ -145,7 +145,7 @@ class Emulator:
                 start_new_session=True,
             )
         try:
-            _wait_for(self._address)
+            wait_for(self._address)
         except TimeoutError as error:
             self.close()
             raise FunctionError(f"{error}\n{log.read_text()}") from error
@@ -201,7 +201,8 @@ def event(name: str) -> Any:
     return json.loads((REPOSITORY / "events" / f"{name}.json").read_text())
 
 
-def _binary() -> Path:
+def emulator_binary() -> Path:
+    """Find the emulator for this machine; raises `FunctionError` where there is none."""
     found = interpreter("sam").parent.parent.glob(
         "lib/python*/site-packages/samcli/local/rapid/aws-lambda-rie-*"
     )
@@ -212,7 +213,8 @@ def _binary() -> Path:
     return binary
 
 
-def _wait_for(address: str) -> None:
+def wait_for(address: str) -> None:
+    """Wait until something listens there; raises `TimeoutError`."""
     host, port = address.split(":")
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:

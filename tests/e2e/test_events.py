@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import platform
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from decimal import Decimal
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +19,18 @@ import httpx
 import pytest
 from moto.server import ThreadedMotoServer
 
-from local.build import layer_folder
-from local.environments import interpreter
+from benchmarks.emulator import MACHINES, emulator_binary, runtime_path, wait_for
+from benchmarks.world import free_port
 from local.template import REPOSITORY, load
 from local.venues import VenuesConfig
 from tests.e2e.conftest import VenuesThread
 
 EVENTS = REPOSITORY / "events"
-MACHINES = {"x86_64": "x86_64", "aarch64": "arm64"}
-RUNTIME_CLIENT = ("awslambdaric", "runtime_client", "simplejson", "snapshot_restore_py")
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
     "AWS_DEFAULT_REGION": "us-east-1",
 }
-START_S = 15.0
 SWITCHED_S = 1.0
 """The operator's switch takes effect within it."""
 
@@ -60,7 +54,7 @@ class Emulator:
         self._address = f"127.0.0.1:{free_port()}"
         python = Path(sys.base_prefix, "bin", f"python{sys.version_info.major}.{sys.version_info.minor}")
         command: list[str | Path] = [
-            emulator(),
+            emulator_binary(),
             "--log-level",
             "error",
             "--runtime-interface-emulator-address",
@@ -103,32 +97,6 @@ class Emulator:
         self._process.wait()
 
 
-def emulator() -> Path:
-    found = interpreter("sam").parent.parent.glob(
-        "lib/python*/site-packages/samcli/local/rapid/aws-lambda-rie-*"
-    )
-    return next(path for path in found if path.name.endswith(MACHINES[platform.machine()]))
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
-
-
-def wait_for(address: str) -> None:
-    host, port = address.split(":")
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
-        try:
-            socket.create_connection((host, int(port)), timeout=1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    pytest.fail(f"nothing listens on {address} after {START_S} s")
-
-
 @pytest.fixture(scope="module")
 def venues() -> Iterator[str]:
     running = VenuesThread(VenuesConfig(port=0, rate_limits=False))
@@ -148,16 +116,7 @@ def aws() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def search_path(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """The layer, then the runtime client, as they stand in Lambda; nothing else of this environment."""
-    folder = tmp_path_factory.mktemp("runtime")
-    layer = asyncio.run(layer_folder(folder / "build.log"))
-    for module in RUNTIME_CLIENT:
-        spec = find_spec(module)
-        assert spec is not None
-        assert spec.origin is not None
-        origin = Path(spec.origin)
-        origin = origin.parent if spec.submodule_search_locations else origin
-        (folder / origin.name).symlink_to(origin)
-    return [layer / "python", folder]
+    return runtime_path(tmp_path_factory.mktemp("runtime") / "path")
 
 
 @pytest.fixture(scope="module")

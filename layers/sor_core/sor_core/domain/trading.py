@@ -9,7 +9,8 @@
                                                                  Found | NotFoundNow | Unknown
 
 Whatever leaves any doubt whether an order exists is `Unknown`, which is a state to be resolved by
-asking, never a failure to be tried again.
+asking, never a failure to be tried again. All of it stands in one file, so that the closed unions of
+outcomes can be read beside the words they are made of.
 """
 
 from __future__ import annotations

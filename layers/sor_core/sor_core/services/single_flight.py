@@ -40,7 +40,7 @@ class SingleFlight(Generic[_K, _V]):
             joins = flight is not None and not flight.task.done()
             try:
                 return await self._fly(key, work)
-            except Exception as error:
+            except Exception as error:  # passed on, unless it is only that the time of who began was up
                 if not (joins and self._anew(error)):
                     raise
 
