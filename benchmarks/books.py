@@ -61,7 +61,7 @@ WRITERS: Mapping[str, Callable[[Sequence[_Level], Sequence[_Level]], bytes]] = {
 }
 
 
-def make_bodies(levels: int) -> dict[str, bytes]:
-    """Make the three venues' answers, the same at every call."""
-    rng = random.Random(levels)  # noqa: S311 - repeatable on purpose
+def make_bodies(levels: int, seed: int = 0) -> dict[str, bytes]:
+    """Make the three venues' answers, the same at every call; others with another seed."""
+    rng = random.Random(levels + seed)  # noqa: S311 - repeatable on purpose
     return {venue: write(side(rng, -1, levels), side(rng, 1, levels)) for venue, write in WRITERS.items()}

@@ -127,7 +127,7 @@ def ccxt_router(levels: int) -> Iterator[Callable[[str], Elsewhere]]:
         yield walk
 
 
-def orders(ours: Ours) -> dict[str, Order]:
+def orders(markets: Sequence[VenueMarket]) -> dict[str, Order]:
     """Make a small order, and one that takes a third of what is offered."""
     small = Order(
         BTC_USDT,
@@ -139,7 +139,7 @@ def orders(ours: Ours) -> dict[str, Order]:
         None,
         Decimal(100),
     )
-    asks = (level for market in ours.markets() for level in market.book.asks)
+    asks = (level for market in markets for level in market.book.asks)
     depth = sum((Decimal(str(level[1])) for level in asks), Decimal(0))
     return {"small": small, "sweep": replace(small, amount=(depth / 3).quantize(Decimal("0.00001")))}
 
@@ -148,7 +148,7 @@ def rows_of(levels: int, rounds: int) -> list[Row]:
     """Measure books of one depth."""
     bodies = make_bodies(levels)
     ours = Ours.over(bodies, levels)
-    asked = orders(ours)
+    asked = orders(ours.markets())
     works: dict[str, Callable[[], object]] = {
         "json.loads": lambda: [json.loads(body) for body in bodies.values()],
         "reading": ours.markets,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as all_of_them
-from benchmarks import bytes_to_decision, cold_start, gather, refresh, warm
+from benchmarks import allocation, bytes_to_decision, cold_start, gather, refresh, warm
 from benchmarks.books import make_bodies
 from benchmarks.ccxt_router import Ccxt
 from benchmarks.emulator import MACHINES
@@ -47,7 +47,7 @@ def test_both_routers_read_the_same_books() -> None:
 def test_both_routers_buy_the_same() -> None:
     bodies = make_bodies(50)
     ours = bytes_to_decision.Ours.over(bodies, 50)
-    for order in bytes_to_decision.orders(ours).values():
+    for order in bytes_to_decision.orders(ours.markets()).values():
         decision = ours.decision(order)
         parts = Ccxt.over(bodies).walk(float(order.amount or 0))
         bought = {leg.venue: float(leg.amount) for leg in decision.legs}
@@ -56,6 +56,10 @@ def test_both_routers_buy_the_same() -> None:
 
 def test_bytes_to_decision() -> None:
     assert complete(bytes_to_decision.measure(rounds=2, levels=(50,)), 5)
+
+
+def test_allocation() -> None:
+    assert allocation.row(10, 50, 2)[:2] == ["10", "50"]
 
 
 @on_linux

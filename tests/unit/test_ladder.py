@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from sor_core.domain.order import Side
 from sor_core.routing.ladder import (
+    FINEST_PLACES,
     FIRST_BLOCK,
     FinerThanScaleError,
     Ladder,
@@ -95,6 +96,67 @@ def test_conversion_is_exact(digits: int, places: int) -> None:
     value = Decimal(digits).scaleb(-places)
 
     assert scaled_int(f"{value:f}", 8) == value.scaleb(8)
+
+
+PLAIN = st.decimals(0, 10**19, allow_nan=False, places=0) | st.decimals(0, 10**7, allow_nan=False, places=9)
+"""Around all that a double can hold of a decimal, and of an integer."""
+
+
+@seed(20261122)
+@settings(max_examples=500, deadline=None)
+@given(
+    st.lists(PLAIN, min_size=1, max_size=5),
+    st.integers(-3, 8),
+    st.integers(0, 10),
+    st.integers(0, FINEST_PLACES),
+)
+def test_many_numbers_at_once_are_the_same_as_each_alone(
+    values: list[Decimal], shift: int, zeros: int, places: int
+) -> None:
+    texts = [f"{value.scaleb(-shift):f}" for value in values]
+    texts = [text + "0" * zeros if "." in text else text for text in texts]
+    scale = Scale(0, places)
+    try:
+        expected: object = [size for size in (scaled_int(text, places) for text in texts) if size]
+    except (MalformedBookError, FinerThanScaleError) as error:
+        expected = type(error)
+
+    try:
+        found: object = climb([["1", text] for text in texts], Side.BUY, scale=scale, cap=None).sizes
+    except (MalformedBookError, FinerThanScaleError) as error:
+        found = type(error)
+
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("-1", "-0", "+1", " 1", "\n1", "1\t", "\r1", "1e2", "1,2", "[1", "1]", '"1"', "1.", "01", "0", ""),
+        *("\ud800", "\u0661"),
+    ],
+)
+@pytest.mark.parametrize("column", [0, 1])
+def test_an_odd_text_among_others_is_read_as_it_would_be_alone(text: str, column: int) -> None:
+    level = ["1.00", "1.00"]
+    level[column] = text
+    levels = [["1.00", "1.00"], level, ["1.00", "1.00"]]
+
+    try:
+        found: object = climb(levels, Side.BUY, cap=None).sizes
+    except MalformedBookError as error:
+        found = type(error)
+
+    expected = one_by_one(levels, Side.BUY, None, None, None)
+    assert found == (expected if isinstance(expected, type) else [size for _, size in expected[0]])
+
+
+@pytest.mark.parametrize("whole", [1, 9, 10**6 - 1, 10**14, 2**49, 2**52, 2**53, 2**53 + 1])
+def test_a_number_next_to_a_whole_one_is_not_taken_for_it(whole: int) -> None:
+    for digits in range(1, 38 - len(str(whole))):
+        hidden = f"{whole}.{'0' * (digits - 1)}1"
+        with pytest.raises(FinerThanScaleError):
+            climb([["1", "1"], ["1", hidden]], Side.BUY, scale=Scale(0, 0), cap=None)
 
 
 @pytest.mark.parametrize(
