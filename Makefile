@@ -71,8 +71,8 @@ validate: ## sam validate, with cfn-lint
 	$(call with,sam,-m samcli validate --lint --region us-east-1)
 
 # No rules of a platform's, no update looked for: nothing but the template is read, and nobody asked.
-check-template: ## checkov on template.yaml: what is not as it advises says why in its Metadata
-	$(call with,checks,-m checkov.main --file template.yaml --framework cloudformation --skip-download --compact --quiet $(ARGS))
+check-template: ## checkov on template.yaml and ops/egress.yaml: what is not as it advises says why in its Metadata
+	$(call with,checks,-m checkov.main --file template.yaml ops/egress.yaml --framework cloudformation --skip-download --compact --quiet $(ARGS))
 
 audit: ## known vulnerabilities of all we depend on; Error 3: the service did not answer (ARGS=--strict)
 	$(call with,supply,-m local.supply.audit $(ARGS))

@@ -48,12 +48,14 @@ class Rendered:
     def __init__(self, translated: Mapping[str, Any], stack: str, **parameters: str) -> None:
         self.stack = stack
         self._template = translated
-        defaults = {name: str(p["Default"]) for name, p in translated["Parameters"].items()}
-        self._parameters = defaults | parameters
+        declared = translated["Parameters"]
+        given = {name: str(p["Default"]) for name, p in declared.items()} | parameters
+        lists = {name for name, p in declared.items() if p["Type"] == "CommaDelimitedList"}
+        self._parameters = {n: v.split(",") if n in lists else v for n, v in given.items()}
         self.resources: dict[str, dict[str, Any]] = {
             name: self.value(resource)
             for name, resource in translated["Resources"].items()
-            if "Condition" not in resource or self._holds({"Condition": resource["Condition"]})
+            if "Condition" not in resource or self.holds({"Condition": resource["Condition"]})
         }
 
     def of_type(self, kind: str) -> dict[str, dict[str, Any]]:
@@ -85,7 +87,7 @@ class Rendered:
                 return self._called(function.removeprefix("Fn::"), argument)
         return {key: value for key, v in written.items() if (value := self.value(v)) is not None}
 
-    def _referred(self, name: str) -> str | None:
+    def _referred(self, name: str) -> str | list[str] | None:
         if name == "AWS::NoValue":
             return None
         if name == "AWS::StackName":
@@ -110,7 +112,7 @@ class Rendered:
                 return re.sub(r"\$\{([^}!]+)\}", lambda m: self._substituted(m[1], own), text)
             case "If":
                 condition, yes, no = argument
-                return self.value(yes if self._holds({"Condition": condition}) else no)
+                return self.value(yes if self.holds({"Condition": condition}) else no)
             case "FindInMap":
                 table, row, column = map(self.value, argument)
                 return self._template["Mappings"][table][row][column]
@@ -126,17 +128,23 @@ class Rendered:
             return str(self._called("GetAtt", name.split(".", 1)))
         return str(self._referred(name))
 
-    def _holds(self, condition: Mapping[str, Any]) -> bool:
+    def holds(self, condition: Mapping[str, Any]) -> bool:
+        """Whether a condition is true, or what a rule asserts."""
         [(function, argument)] = condition.items()
         match function:
             case "Condition":
-                return self._holds(self._template["Conditions"][argument])
+                return self.holds(self._template["Conditions"][argument])
             case "Fn::Equals":
                 left, right = map(self.value, argument)
                 return str(left) == str(right)
             case "Fn::Not":
-                return not self._holds(argument[0])
+                return not self.holds(argument[0])
             case "Fn::And":
-                return all(map(self._holds, argument))
+                return all(map(self.holds, argument))
+            case "Fn::Or":
+                return any(map(self.holds, argument))
+            case "Fn::EachMemberEquals":
+                members, expected = map(self.value, argument)
+                return all(member == expected for member in members)
             case _:
                 raise NotImplementedError(function)

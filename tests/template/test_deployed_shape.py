@@ -79,11 +79,6 @@ def test_no_statement_names_every_resource_or_every_action(translated: dict[str,
     ]
 
 
-def test_only_the_gateways_log_role_has_a_managed_policy(translated: dict[str, Any]) -> None:
-    managed = [name for name, role in roles(translated).items() if role.get("ManagedPolicyArns")]
-    assert managed == ["ApiGatewayAccountLogRole"]
-
-
 @pytest.mark.parametrize(
     ("role", "allowed"),
     [

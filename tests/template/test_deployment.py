@@ -174,7 +174,7 @@ def test_dev_may_lose_little_and_prod_is_watched(template: dict[str, Any]) -> No
         assert max(notionals(dev[limit])) <= 5000
     assert int(dev["LogRetentionDays"]) < int(prod["LogRetentionDays"])
     assert dev["TrafficShift"] == "AllAtOnce" != prod["TrafficShift"]
-    [rule] = template["Rules"].values()
+    rule = template["Rules"]["ProductionIsWatchedAndNeverRepeats"]
     assert rule["RuleCondition"] == {"Fn::Equals": [{"Ref": "Stage"}, "prod"]}
     assert [assertion["Assert"] for assertion in rule["Assertions"]] == [
         {"Fn::Not": [{"Fn::Equals": [{"Ref": "AlarmTopicArn"}, ""]}]},

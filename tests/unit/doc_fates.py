@@ -59,8 +59,9 @@ CUSTOM_AWS = {
     ("logs", "tail"): {"--since", "--follow", "--filter-pattern", "--format", "--log-stream-names"},
     ("configure", "sso"): set(),
     ("configure", "list"): set(),
+    ("cloudformation", "deploy"): {"--template-file", "--stack-name", "--parameter-overrides"},
 }
-"""Subcommands that are the AWS command line's own (its reference, "logs tail", "configure")."""
+"""Subcommands that are the AWS command line's own (its reference: logs tail, configure, cloudformation deploy)."""
 GLOBAL_AWS = {
     *("--region", "--profile", "--output", "--query", "--endpoint-url", "--cli-binary-format"),
     *("--cli-read-timeout", "--cli-connect-timeout", "--no-cli-pager", "--no-paginate", "--max-items"),
