@@ -61,7 +61,7 @@ CUSTOM_AWS = {
     ("configure", "list"): set(),
     ("cloudformation", "deploy"): {"--template-file", "--stack-name", "--parameter-overrides"},
 }
-"""Subcommands that are the AWS command line's own (its reference: logs tail, configure, cloudformation deploy)."""
+"""Subcommands that are the AWS command line's own, by its reference."""
 GLOBAL_AWS = {
     *("--region", "--profile", "--output", "--query", "--endpoint-url", "--cli-binary-format"),
     *("--cli-read-timeout", "--cli-connect-timeout", "--no-cli-pager", "--no-paginate", "--max-items"),
