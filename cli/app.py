@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from cli.exits import Code
-from cli.orders import cancel, execute, order, orders, review, route
+from cli.orders import cancel, execute, order, orders, review, reviews, route
+from cli.record_command import record
 from cli.replay_command import replay
 from cli.stack import halt, resume, status, trading
 from cli.watch import watch
@@ -63,7 +64,7 @@ def verify(file: str, digest: str | None, raw: bool) -> None:  # noqa: FBT001 - 
 
 
 for command in (
-    *(route, execute, order, orders, cancel, review, verify),
-    *(status, watch, trading, halt, resume, replay),
+    *(route, execute, order, orders, cancel, reviews, review, verify),
+    *(status, watch, trading, halt, resume, record, replay),
 ):
     sor.add_command(command)

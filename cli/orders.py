@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -48,6 +49,11 @@ _ROUTE = View(
 )
 _DRY_RUN = View(hidden=frozenset({"result"}))
 _ORDERS = View(columns={"orders": _LISTED})
+_WAITING = (
+    *("order_id", "since", "due_at", "symbol", "side", "status", "filled_amount", "at_risk_amount"),
+    *("caller", "why", "unsettled"),
+)
+_REVIEWS = View(columns={"orders": _WAITING})
 _REVIEW = View(
     columns={"order.attempts": _ATTEMPTS},
     inline=frozenset({"order.fees"}),
@@ -167,6 +173,21 @@ def cancel(api: Api, order_id: str, wait: int | None, raw: bool) -> None:  # noq
     _end(of_cancel(answer.document()))
 
 
+@click.command()
+@click.option("--status", type=click.Choice(["needs_review", "open"]), help="Which; needs_review without it.")
+@click.option("--limit", type=click.IntRange(1), help="The most to list.")
+@click.option("--cursor", type=LINE, help="Where an earlier list ended.")
+@api_options
+def reviews(api: Api, raw: bool, **asked: Any) -> None:  # noqa: FBT001 - click's
+    """List everybody's orders that wait for a person, or that are open; for the operator."""
+    params = {name: str(value) for name, value in asked.items() if value is not None}
+    answer = api.call("GET", "/api/reviews", params=params)
+    document = dict(answer.document())
+    if isinstance(document.get("orders"), list):
+        document["orders"] = [_with_unsettled(order) for order in document["orders"]]
+    show_answer(answer.text, document, raw=raw, view=_REVIEWS)
+
+
 @click.command(short_help="Show both sides of an unclear order, or settle it.")
 @click.argument("order_id", metavar="ID", type=LINE)
 @click.option("--attempt", type=click.IntRange(1), help="Number of the attempt to settle.")
@@ -191,6 +212,16 @@ def review(api: Api, order_id: str, raw: bool, **finding: Any) -> None:  # noqa:
         raise click.UsageError(f"to settle an attempt, give {missing} as well")
     answer = api.call("POST", f"{_path(order_id)}/review", body=finding)
     show_answer(answer.text, answer.document(), raw=raw, view=_ORDER)
+
+
+def _with_unsettled(order: Any) -> Any:
+    """The order with its attempts as one text: which, where, how far, and why it is not settled."""
+    if not isinstance(order, Mapping) or not isinstance(order.get("attempts"), list):
+        return order
+    attempts = [attempt for attempt in order["attempts"] if isinstance(attempt, Mapping)]
+    words = ("number", "venue", "state", "detail")
+    told = "; ".join(" ".join(str(a[word]) for word in words if a.get(word)) for a in attempts)
+    return {**order, "unsettled": told}
 
 
 def _followed(api: Api, order_id: str, seconds: int) -> Answer:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
+import reprlib
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from typing import Any
 
 LONGEST_LINE_BYTES = 32 * 1024 * 1024
 _GZIP = b"\x1f\x8b"
+_NUMBER = re.compile(r"[0-9]{1,30}(?:\.[0-9]{0,30})?", re.ASCII)
 
 
 class RecordingError(Exception):
@@ -52,7 +55,7 @@ def read_rows(path: Path, read_so_far: Callable[[int], None]) -> Iterator[Row]:
     Raises
     ------
     RecordingError
-        At the first line that is no row, or if there is none.
+        At the first line that is no row, the first level that is none, or if there is no row.
     """
     names: set[str] | None = None
     try:
@@ -86,11 +89,27 @@ def _row(line: bytes, number: int) -> Row | None:
         entry = json.loads(line)
         if number == 1 and "meta" in entry:
             return None
-        venues = {str(name): Sides(_side(book["bids"]), _side(book["asks"])) for name, book in _books(entry)}
-        return Row(int(entry["ts"]), venues)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        books = {str(name): Sides(_side(book["bids"]), _side(book["asks"])) for name, book in _books(entry)}
+        row = Row(int(entry["ts"]), books)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         expected = '{"ts": ms, "venues": {name: {"bids": [[price, size], ...], "asks": [...]}}}'
         raise RecordingError(f"line {number} is not {expected}: {type(error).__name__} {error}") from error
+    for venue, sides in books.items():
+        for name, levels in (("bids", sides.bids), ("asks", sides.asks)):
+            _refuse_what_is_no_level(levels, f"line {number}: {venue}, {name}")
+    return row
+
+
+def _refuse_what_is_no_level(levels: Sequence[object], place: str) -> None:
+    for at, level in enumerate(levels, start=1):
+        if not isinstance(level, list) or len(level) < 2 or not all(map(_is_number, level[:2])):  # noqa: PLR2004
+            raise RecordingError(
+                f"{place}, level {at} is not [price, size] in plain decimals: {reprlib.repr(level)}"
+            )
+
+
+def _is_number(text: object) -> bool:
+    return isinstance(text, str) and bool(_NUMBER.fullmatch(text))
 
 
 def _books(entry: Mapping[str, Any]) -> list[tuple[str, Any]]:

@@ -26,6 +26,8 @@ from sor_core.settings import Settings
 DEFAULT_FEE_BPS = Decimal(10)
 """Binance's published spot taker fee at the entry tier ("Spot Trading Fee Rate", VIP 0)."""
 DEFAULT_LATENCY_MS = Decimal(50)
+MOST_SLIPPAGE_BPS = Decimal(5000)
+"""As the settings have it: from 10,000 on, a sale has no worst price."""
 FILE = click.Path(dir_okay=False, path_type=Path)
 _V = TypeVar("_V")
 
@@ -155,6 +157,8 @@ def _plan(row: Row, options: Mapping[str, Any]) -> Plan:
                 f"the recording has {', '.join(names)}, not {', '.join(sorted(unknown))}",
                 param_hint=f"--{option}",
             )
+    if options["max_slippage_bps"] > MOST_SLIPPAGE_BPS:
+        raise click.BadParameter(f"expected at most {MOST_SLIPPAGE_BPS}", param_hint="--max-slippage-bps")
     if any(fee >= 1000 for fee in options["fees"].values()):  # noqa: PLR2004 - 10 %, as the settings have it
         raise click.BadParameter("expected fees below 1000 bps", param_hint="--fees")
     ticks = _by_venue(names, options["tick"], None, lambda step: step or None)
@@ -165,7 +169,7 @@ def _plan(row: Row, options: Mapping[str, Any]) -> Plan:
             name: instrument_from(name, symbol, book, ticks[name], lots[name], options["min_notional"])
             for name, book in row.venues.items()
         }
-    except (ValueError, AttributeError, IndexError, TypeError, KeyError) as error:
+    except ValueError as error:
         raise RecordingError(f"the first row has a book without levels of [price, size]: {error}") from error
     return Plan(
         symbol=symbol,

@@ -17,7 +17,7 @@ from rich.text import Text
 UNBOUNDED = 100_000
 """Width where there is no terminal: a line is never folded or cut."""
 _MOST_ZEROS = 40
-TIMES = frozenset({"created_at", "ended_at", "at_ms", "since"})
+TIMES = frozenset({"created_at", "ended_at", "at_ms", "since", "due_at", "intended_at"})
 """Fields in Unix milliseconds."""
 _PROBLEM = frozenset({"type", "title", "status", "detail", "errors", "message", "Message"})
 

@@ -28,8 +28,7 @@ def main() -> int:
         print(f"{name} is not a variable of SOR and is left out", file=sys.stderr)
     try:
         asyncio.run(Stack(configuration, template).run())
-    except StackError as failure:
-        print(failure, file=sys.stderr)
+    except StackError:  # told by the stack itself
         return FAILED
     return 0
 

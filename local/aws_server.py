@@ -6,10 +6,13 @@ for is set here, against the exact release that local/requirements-aws.txt pins.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
+import tempfile
 import threading
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -41,6 +44,45 @@ def run_functions_on_bare_interpreter() -> None:
         return str(bare) if binary == sys.executable else binary, script
 
     lambda_runtime._detect_runtime_binary = detect  # noqa: SLF001
+
+
+def share_layers() -> None:
+    """Unpack a layer once, for all processes of all functions: ministack does it for each process.
+
+    The archive and what it holds are 92 MB, which a burst of a dozen requests would write a dozen times. A
+    process looks for layers where this variable says, which ministack sets to its own copies where it
+    makes any.
+    """
+    spawn = lambda_runtime.Worker._spawn  # noqa: SLF001
+    unpacked: dict[str, str] = {}
+    one_at_a_time = threading.Lock()
+
+    def folder(layer: Any) -> str:
+        arn = layer if isinstance(layer, str) else layer["Arn"]
+        with one_at_a_time:
+            if arn not in unpacked:
+                made = tempfile.mkdtemp(prefix="layer-")
+                if content := lambda_svc._resolve_layer_zip(layer):  # noqa: SLF001
+                    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                        archive.extractall(made)
+                unpacked[arn] = made
+            return unpacked[arn]
+
+    def spawn_with_shared_layers(worker: lambda_runtime.Worker) -> None:
+        if layers := worker.config.get("Layers"):
+            environment = worker.config.get("Environment", {})
+            variables = {
+                **environment.get("Variables", {}),
+                "_LAMBDA_LAYERS_DIRS": os.pathsep.join(map(folder, layers)),
+            }
+            worker.config = {
+                **worker.config,
+                "Layers": [],
+                "Environment": {**environment, "Variables": variables},
+            }
+        spawn(worker)
+
+    lambda_runtime.Worker._spawn = spawn_with_shared_layers  # noqa: SLF001
 
 
 def keep_function_logs(log: TextIO) -> None:
@@ -95,6 +137,53 @@ def _partitions(request: dict[str, Any]) -> Iterator[str]:
             yield item["pk"]["S"]
 
 
+def start_few_at_once(at_once: int) -> None:
+    """Start at most so many processes of a function at once; a request waits for one that is ready.
+
+    Lambda would start one for each request that finds none. Here they share a few processors: of a dozen that
+    start together none gets its venues' answers in time.
+    """
+    acquire, release = lambda_svc.acquire_worker, lambda_svc.release_worker
+    spawn = lambda_runtime.Worker._spawn  # noqa: SLF001
+    starting: set[lambda_runtime.Worker] = set()
+    changed = threading.Condition()
+
+    def is_free(name: str, config: dict[str, Any], qualifier: str) -> bool:
+        key = lambda_runtime._worker_key(name, config, qualifier)  # noqa: SLF001
+        return any(not worker.in_use for worker in list(lambda_runtime._workers.get(key, ())))  # noqa: SLF001
+
+    def starters(name: str) -> int:
+        return sum(worker.func_name == name for worker in starting)
+
+    def acquire_when_due(
+        name: str, config: dict[str, Any], code: bytes, qualifier: str = "$LATEST", **options: Any
+    ) -> Any:
+        with changed:
+            changed.wait_for(lambda: is_free(name, config, qualifier) or starters(name) < at_once)
+            worker, how = acquire(name, config, code, qualifier=qualifier, **options)
+            if how == "spawn":
+                starting.add(worker)
+        return worker, how
+
+    def done(worker: lambda_runtime.Worker | None) -> None:
+        with changed:
+            starting.discard(worker)
+            changed.notify_all()
+
+    def release_and_tell(worker: lambda_runtime.Worker | None) -> None:
+        release(worker)
+        done(worker)
+
+    def spawn_and_tell(worker: lambda_runtime.Worker) -> None:
+        try:
+            spawn(worker)
+        finally:
+            done(worker)
+
+    lambda_svc.acquire_worker, lambda_svc.release_worker = acquire_when_due, release_and_tell
+    lambda_runtime.Worker._spawn = spawn_and_tell  # noqa: SLF001
+
+
 def take_turns(at_once: int) -> None:
     """Run at most so many invocations of a function at once; others wait until it is their turn.
 
@@ -119,6 +208,8 @@ def take_turns(at_once: int) -> None:
 
 if __name__ == "__main__":
     shorten_log_wait()
+    share_layers()
+    start_few_at_once(max(1, (os.cpu_count() or 1) // 2))
     if places := int(os.environ.get("LOCAL_FUNCTIONS_AT_ONCE", "0")):
         take_turns(places)
     tell_policies_which_items()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import socket
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -42,6 +43,9 @@ PROBLEM = "application/problem+json"
 DOCUMENT_PATH = "/openapi.json"
 DOCUMENT = REPOSITORY / "openapi" / "openapi.json"
 GATEWAY_ERROR = "x-amzn-errortype"
+LOGGER = logging.getLogger(__name__)
+"""What went wrong here, for a file: nothing of it is for whoever started the stack."""
+LOGGER.propagate = False
 TOO_LARGE = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 SIGNED_BY_NOBODY = "AWS4-HMAC-SHA256 Credential=local/20000101/us-east-1/execute-api/aws4_request"
 HOP_BY_HOP = frozenset({"connection", "keep-alive", "proxy-authenticate", "proxy-authorization"}) | {
@@ -63,7 +67,9 @@ async def front_door(listening: socket.socket, upstream: str) -> AsyncIterator[N
         trust_env=False,
     ) as session:
         door = _FrontDoor(session, upstream)
-        server = web.Server(door.answer, access_log=None, auto_decompress=False, lingering_time=LINGER_S)
+        server = _Server(
+            door.answer, access_log=None, auto_decompress=False, lingering_time=LINGER_S, logger=LOGGER
+        )
         runner = web.ServerRunner(server, shutdown_timeout=END_TIMEOUT_S)
         await runner.setup()
         try:
@@ -71,6 +77,36 @@ async def front_door(listening: socket.socket, upstream: str) -> AsyncIterator[N
             yield
         finally:
             await runner.cleanup()
+
+
+class _Server(web.Server):
+    def __call__(self) -> web.RequestHandler:
+        return _Protocol(self, loop=self._loop, **self._kwargs)
+
+
+class _Protocol(web.RequestHandler):
+    """Answers what is no HTTP request with a problem, and says a line of it to the log alone."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = HTTPStatus.INTERNAL_SERVER_ERROR,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            LOGGER.error("failed at a request", exc_info=exc)
+        else:
+            LOGGER.warning("no HTTP request: %s", type(exc).__name__)
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer is under way already")
+        refused = HTTPStatus(status)
+        told = (message or refused.description).partition(":")[0]  # what was sent is not repeated
+        answer = _problem(refused, told)
+        answer.force_close()
+        return answer
 
 
 class _FrontDoor:

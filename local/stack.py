@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import json
+import logging
 import os
 import shutil
 import signal
@@ -20,6 +21,7 @@ from typing import Any
 from local.build import layer_archive
 from local.configuration import LOOPBACK, Configuration, http_url
 from local.deploy import REGION, STACK, Deployment, LocalAws
+from local.front_door import LOGGER as FRONT_DOOR_LOGGER
 from local.front_door import front_door, get, wait_until_answering
 from local.processes import Children, StackError, shown
 from local.template import REPOSITORY
@@ -48,6 +50,7 @@ class Stack:
         self._template = template
         self._started = time.monotonic()
         self._folder = RUNS / str(configuration.port)
+        self._told: StackError | None = None
 
     async def run(self) -> None:
         """Serve until SIGINT, SIGTERM or a hang-up; nothing is left behind, however it ends.
@@ -55,8 +58,16 @@ class Stack:
         Raises
         ------
         StackError
-            The stack could not be started, or one of its parts ended by itself.
+            The stack could not be started, or one of its parts ended by itself. It is told on the standard
+            error first, and then what still runs is stopped, which may take some seconds.
         """
+        try:
+            await self._run()
+        except StackError as failure:
+            self._tell(failure)
+            raise
+
+    async def _run(self) -> None:
         stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
@@ -66,15 +77,33 @@ class Stack:
             if not configuration.gateway_url:
                 _listening("SOR_VENUES_PORT", LOOPBACK, configuration.venues_port).close()
             with self._run_folder():
-                await _first_of(stop.wait(), self._start_and_serve(door))
+                await _first_of(self._wait_for(stop), self._start_and_serve(door))
         self._say("stopped; nothing is left running")
+
+    async def _wait_for(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._say("stopping")
+
+    async def _explained(self, work: Coroutine[Any, Any, object]) -> None:
+        try:
+            await work
+        except StackError as failure:
+            self._tell(failure)
+            self._say("stopping")
+            raise
+
+    def _tell(self, failure: StackError) -> None:
+        if failure is not self._told:
+            self._told = failure
+            print(failure, file=sys.stderr, flush=True)
 
     async def _start_and_serve(self, door: socket.socket) -> None:
         async with Children(self._folder) as children:
             aws = await self._start_aws(children)
             if not self._configuration.gateway_url:
                 await self._start_venues(children)
-            await _first_of(children.watch(), self._deploy_and_serve(aws, door))
+            serving = self._explained(self._deploy_and_serve(aws, door))
+            await _first_of(self._explained(children.watch()), serving)
 
     async def _deploy_and_serve(self, aws: str, door: socket.socket) -> None:
         layer = await layer_archive(self._folder / "build.log")
@@ -128,7 +157,8 @@ class Stack:
         return http_url(host, port)
 
     async def _start_venues(self, children: Children) -> None:
-        own = {name: value for name, value in os.environ.items() if name.startswith("SOR_VENUES_")}
+        told = ("SOR_VENUES_", "SOR_TAKER_FEES_BPS")
+        own = {name: value for name, value in os.environ.items() if name.startswith(told)}
         environment = (
             _environment()
             | own
@@ -176,7 +206,9 @@ class Stack:
     def _announce(self) -> None:
         url = self._configuration.url
         self._say(f"logs in {shown(self._folder)}; Ctrl-C stops everything")
-        print(f"\nSOR ready on {url}\n\nRoute an order:\n\n{ROUTE.format(url=url)}\n")
+        kept = "Orders are" if self._configuration.gateway_url else "Orders and balances are"
+        print(f"\nSOR ready on {url}\n{kept} kept until it stops, and no longer.\n")
+        print(f"Route an order:\n\n{ROUTE.format(url=url)}\n")
         print(f"Execute one (the same again is the same order):\n\n{EXECUTE.format(url=url)}\n")
         if self._configuration.gateway_url:
             print("Executing needs your keys of the venues: docs/credentials.md says where.\n")
@@ -193,11 +225,17 @@ class Stack:
     @contextlib.contextmanager
     def _run_folder(self) -> Iterator[None]:
         """Make the run's folder anew; its logs stay, its temporary files go."""
+        if self._temporary.exists():
+            self._say("removing what a killed run left behind")
         shutil.rmtree(self._folder, ignore_errors=True)
         self._temporary.mkdir(parents=True)
+        door_log = logging.FileHandler(self._folder / "front_door.log", delay=True)
+        FRONT_DOOR_LOGGER.addHandler(door_log)
         try:
             yield
         finally:
+            FRONT_DOOR_LOGGER.removeHandler(door_log)
+            door_log.close()
             shutil.rmtree(self._temporary, ignore_errors=True)
 
     def _say(self, text: str) -> None:

@@ -26,6 +26,9 @@ FUNCTIONS = {
     "task": "${ExecuteTaskFunction}",
     "probe": "${HealthProbeFunction}",
 }
+"""By what the metrics call them."""
+OF_LAMBDA = {**FUNCTIONS, "reconciliation": "${ReconciliationFunction}"}
+"""In the metrics the reconciliation is a task like others; to Lambda it is a function of its own."""
 CLOUDWATCH_WIDTH = GRAFANA_WIDTH = 24
 _PANELS_A_ROW = 3
 _HEIGHT = 6
@@ -65,7 +68,7 @@ def _search(name: str, *dimensions: str) -> _Row:
 def _lambda(metric: str, stat: str) -> tuple[_Row, ...]:
     return tuple(
         ["AWS/Lambda", metric, "FunctionName", name, {"stat": stat, "label": label}]
-        for label, name in FUNCTIONS.items()
+        for label, name in OF_LAMBDA.items()
     )
 
 
@@ -221,6 +224,7 @@ GROUPS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 (
                     *_each("unknown_outcomes_total", "Sum", "exchange", EXCHANGES),
                     _ours("orders_total", "Sum", "came to need a review", status="needs_review"),
+                    _ours("orders_needing_review", "Maximum", "orders needing review"),
                 ),
             ),
             Panel(
@@ -299,6 +303,20 @@ GROUPS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                         for metric in ("Count", "4XXError", "5XXError")
                     ),
                     *_lambda("Throttles", "Sum"),
+                    *(
+                        [
+                            "AWS/DynamoDB",
+                            metric,
+                            "TableName",
+                            "${OrdersTable}",
+                            {"stat": "Sum", "label": label},
+                        ]
+                        for metric, label in (
+                            ("TransactionConflict", "ledger in conflict"),
+                            ("WriteThrottleEvents", "ledger writes throttled"),
+                            ("ReadThrottleEvents", "ledger reads throttled"),
+                        )
+                    ),
                 ),
             ),
             Panel(

@@ -26,6 +26,7 @@ from moto import mock_aws
 
 from benchmarks.costs.capacity import Capacity, Item, Key, Units
 from local.venues import Venue, VenuesConfig
+from local.venues.config import taker_rates
 from local.venues.generated import GeneratedBooks
 from local.venues.markets import LISTINGS
 from sor_core.adapters.aws import AwsClients
@@ -301,7 +302,8 @@ async def _at_once(call: Callable[..., Any], *args: Any, **options: Any) -> Any:
 def house(**settings: str) -> Iterator[House]:
     """Start everything, with venues that show the same books all the time."""
     clock = CountedClock()
-    venues = VenuesThread(VenuesConfig(port=0, rate_limits=False, seed=SEED, clock=clock))
+    rates = taker_rates(settings)
+    venues = VenuesThread(VenuesConfig(port=0, rate_limits=False, seed=SEED, clock=clock, taker_rates=rates))
     environment = {**ENVIRONMENT, "EXCHANGE_GATEWAY_URL": venues.url, **settings}
     try:
         with (

@@ -1,35 +1,16 @@
-"""Writes. `handler` serves the API; `task`, deployed a second time, the state machine and the schedules."""
+"""Writes. `handler` serves the API; `task`, deployed twice more, the state machine and the schedules."""
 
 from __future__ import annotations
 
 import os
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sor_core.api import http
-
-if TYPE_CHECKING:
-    from sor_core.bootstrap.execute import ExecuteRuntime
-    from sor_core.bootstrap.tasks import TaskRuntime
+from sor_core.bootstrap.writes import make_execute, make_tasks
 
 routes = http.Routes()
-
-
-@cache
-def execute_runtime() -> ExecuteRuntime:
-    """Serve the API; the tasks need none of what reads its requests."""
-    from sor_core.bootstrap.execute import ExecuteRuntime  # noqa: PLC0415
-
-    return ExecuteRuntime(os.environ)
-
-
-@cache
-def task_runtime() -> TaskRuntime:
-    """Serve the tasks."""
-    from sor_core.bootstrap.tasks import TaskRuntime  # noqa: PLC0415
-
-    return TaskRuntime(os.environ)
-
+execute_runtime, task_runtime = cache(make_execute), cache(make_tasks)
 
 # Made while Lambda starts this, for the handler that it names (AWS, "Using Lambda environment variables").
 if make := {"app.handler": execute_runtime, "app.task": task_runtime}.get(os.environ.get("_HANDLER", "")):
@@ -39,6 +20,7 @@ if make := {"app.handler": execute_runtime, "app.task": task_runtime}.get(os.env
 @routes.on("POST", "/api/execute")
 def execute(event: http.Event) -> http.Answer:
     """Execute an order."""
+    http.sent_once(event, "Idempotency-Key")
     asked = (http.json_body(event), http.headers_of(event), http.caller(event), http.correlation_id(event))
     return http.json_answer(*execute_runtime().execute(*asked))
 
@@ -48,6 +30,12 @@ def cancel(event: http.Event) -> http.Answer:
     """Cancel what is still open of an order."""
     asked = (http.path_of(event, "order_id"), http.caller(event), http.headers_of(event))
     return http.json_answer(*execute_runtime().cancel(*asked))
+
+
+@routes.on("GET", "/api/reviews", "status", "limit", "cursor")
+def reviews(event: http.Event) -> http.Answer:
+    """List all callers' orders that need review, or that are open."""
+    return http.json_answer(execute_runtime().reviews(http.query_of(event)))
 
 
 @routes.on("GET", "/api/orders/{order_id}/review")

@@ -24,7 +24,7 @@ runtime = RouteRuntime(os.environ)
 routes = Routes()
 
 
-@routes.on("POST", "/api/route")
+@routes.on("POST", "/api/route", "receipt")
 def route(event: Event) -> Answer:
     """Decide where an order goes."""
     asked = {"fresh": wants_fresh(event), "receipt": wants_receipt(event)}
@@ -37,7 +37,7 @@ def status(_: Event) -> Answer:
     return json_answer(runtime.status())
 
 
-@routes.on("GET", "/api/orders")
+@routes.on("GET", "/api/orders", "limit", "cursor")
 def orders(event: Event) -> Answer:
     """List the caller's orders, newest first."""
     return json_answer(runtime.orders.page(caller(event), query_of(event)))

@@ -46,7 +46,7 @@ _NOT_YET_KNOWN: Schema = {"type": ["boolean", "null"]}
 
 def schemas() -> dict[str, Schema]:
     """Every document that the API answers, by its name among the components."""
-    return _route() | _status() | _order() | _dry_run() | _control()
+    return _route() | _status() | _order() | _reviews() | _dry_run() | _control()
 
 
 def _by_key(pattern: str, schema: Schema) -> Schema:
@@ -182,18 +182,6 @@ def _order() -> dict[str, Schema]:
         "fees": listed(ref("Fee")),
         "net_amounts": {"type": "object", "additionalProperties": NUMBER},
     }
-    attempt = {
-        "number": NATURAL,
-        "venue": _VENUE,
-        "client_order_id": _ID,
-        "state": one_of(AttemptState),
-        **dict.fromkeys(("amount", "limit_price"), POSITIVE),
-        "filled_amount": NOT_NEGATIVE,
-        "average_price": nullable(POSITIVE),
-        "venue_order_id": nullable(TEXT),
-        "refusal": nullable(ref("Refusal")),
-        "detail": TEXT,
-    }
     sizes = dict.fromkeys(("amount", "quote_amount", "price", "max_slippage_bps"), nullable(POSITIVE))
     terms = {
         "ordered": closed(sizes | {"execution_strategy": one_of(Strategy)}),
@@ -205,7 +193,7 @@ def _order() -> dict[str, Schema]:
     return {
         "OrderAnswer": described(closed(_standing()), answer),
         "Result": described(closed(result), answer, 1),
-        "Attempt": described(closed(attempt), answer, 2),
+        "Attempt": described(closed(_attempt()), answer, 2),
         "Fee": described(closed({"asset": TEXT, "amount": NUMBER}), answer, 3),
         "Refusal": described(
             closed({"reason": one_of(RejectReason), "code": TEXT, "detail": TEXT}), answer, 3
@@ -214,6 +202,41 @@ def _order() -> dict[str, Schema]:
         "Terms": described(closed(terms), detail, 1),
         "Event": described(closed(event), detail, 2),
         "OrdersPage": closed({"orders": listed(ref("OrderAnswer")), "cursor": nullable(TEXT)}),
+    }
+
+
+def _attempt() -> dict[str, Schema]:
+    return {
+        "number": NATURAL,
+        "venue": _VENUE,
+        "client_order_id": _ID,
+        "state": one_of(AttemptState),
+        **dict.fromkeys(("amount", "limit_price"), POSITIVE),
+        "filled_amount": NOT_NEGATIVE,
+        "average_price": nullable(POSITIVE),
+        "venue_order_id": nullable(TEXT),
+        "refusal": nullable(ref("Refusal")),
+        "detail": TEXT,
+    }
+
+
+def _reviews() -> dict[str, Schema]:
+    answer, heading = "### The answer to an order", "## GET /api/reviews"
+    order = {
+        "order_id": _ID,
+        "caller": TEXT,
+        **{name: _standing()[name] for name in ("client_order_id", "symbol", "side", "type", "status")},
+        "created_at": TIME_MS,
+        **dict.fromkeys(("since", "due_at"), nullable(TIME_MS)),
+        "why": nullable(TEXT),
+        **dict.fromkeys(("filled_amount", "remaining_amount", "at_risk_amount"), NOT_NEGATIVE),
+        "attempts": listed(ref("WaitingAttempt")),
+    }
+    attempt = described(closed(_attempt() | {"intended_at": TIME_MS}), answer, 2)
+    return {
+        "ReviewsPage": closed({"orders": listed(ref("WaitingOrder")), "cursor": nullable(TEXT)}),
+        "WaitingOrder": described(closed(order), heading, 1),
+        "WaitingAttempt": described(attempt, heading, 2),
     }
 
 

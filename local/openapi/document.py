@@ -8,13 +8,14 @@ from typing import Any
 from local.configuration import LOOPBACK
 from local.openapi import answers, problems, receipts, requests
 from local.openapi.examples import answers_of, requests_of, shown
-from local.openapi.forms import FLAG, ID, Schema, matching, ref
+from local.openapi.forms import FLAG, ID, Schema, matching, one_of, ref
 from local.openapi.problems import header, responses
 from local.template import REPOSITORY
 from sor_core import __version__
 from sor_core.api.execute import DEFAULT_LIMIT, DEFAULT_WAIT_S, MOST_LIMIT, MOST_WAIT_S
 from sor_core.api.problems import Kind
 from sor_core.api.prometheus import CONTENT_TYPE as METRICS_TYPE
+from sor_core.ports_trading import Standing
 
 COMMITTED = REPOSITORY / "openapi" / "openapi.json"
 JSON = "application/json"
@@ -129,6 +130,7 @@ def _paths() -> dict[str, dict[str, Operation]]:
                 "ReviewRequest",
             ),
         },
+        "/api/reviews": {"get": _reviews()},
         "/api/trading": {
             "get": _operation("trading", "How the operator's switch stands", _LEDGER, "SwitchAnswer"),
             "put": _taking(
@@ -150,6 +152,8 @@ def _paths() -> dict[str, dict[str, Operation]]:
 
 def _operation(name: str, summary: str, kinds: tuple[Kind, ...], answer: str, *parameters: str) -> Operation:
     """An operation that answers 200 with a document, or a problem."""
+    # A parameter that means nothing is refused everywhere.
+    kinds = tuple(dict.fromkeys((*kinds, Kind.INVALID_REQUEST)))
     return {
         "operationId": name,
         "summary": summary,
@@ -241,6 +245,23 @@ def _orders() -> Operation:
     return operation
 
 
+def _reviews() -> Operation:
+    operation = _operation(
+        "reviews",
+        "Everybody's orders that need review, or that are open",
+        (Kind.INVALID_REQUEST, *_LEDGER),
+        "ReviewsPage",
+        "Standing",
+        "Limit",
+        "Cursor",
+    )
+    operation["responses"]["200"]["links"] = {
+        "next": {"operationId": "reviews", "parameters": {"cursor": "$response.body#/cursor"}},
+        "first": {"operationId": "evidence", "parameters": {"order_id": "$response.body#/orders/0/order_id"}},
+    }
+    return operation
+
+
 def _metrics() -> Operation:
     operation = _operation(
         "metrics", "The metrics as Prometheus reads them", (Kind.STATE_UNAVAILABLE,), "MetricsPage"
@@ -254,6 +275,9 @@ def _parameters() -> dict[str, Schema]:
     return {
         "OrderId": _parameter("order_id", "path", "Of the order.", matching(ID)),
         "Receipt": _parameter("receipt", "query", "Whether to add the receipt of the decision.", FLAG),
+        "Standing": _parameter(
+            "status", "query", "Which orders.", {**one_of(Standing), "default": Standing.NEEDS_REVIEW.value}
+        ),
         "Limit": _parameter(
             "limit",
             "query",

@@ -22,12 +22,13 @@ _EXTRA: dict[Kind, dict[str, Schema]] = {
 }
 _NAMES_FIELDS = {kind for kind in Kind if kind.status == 422} | {  # noqa: PLR2004 - what a field makes
     Kind.KEY_REQUIRED,
+    Kind.NOT_JSON,
     Kind.SYMBOL_NOT_ALLOWED,
     Kind.REDUCE_ONLY,
 }
 GATEWAY = "GatewayProblem"
 GATEWAY_STATUSES = {
-    "403": "No valid signature, or a method that the path does not have.",
+    "403": "No valid signature; the path /; a method other than GET, POST, PUT, PATCH, DELETE.",
     "413": "More than 10 MB.",
     "429": "More requests than the stage's throttle lets through.",
     "500": "A function failed, or the gateway did.",

@@ -11,6 +11,8 @@ _DECIMAL = r"^-?(0|[1-9][0-9]*)(\.[0-9]*[1-9])?$"
 _FLOAT = r"^-?[0-9]+(\.[0-9]+)?(e[+-][0-9]+)?$"
 _KINDS: dict[str, Schema] = {
     "text": {"type": "string"},
+    "name": matching("^[A-Za-z0-9_.-]{1,64}$"),
+    "symbol": matching("^[A-Za-z0-9_.-]{1,64}/[A-Za-z0-9_.-]{1,64}$"),
     "whole": {"type": "integer"},
     "flag": {"type": "boolean"},
     "decimal": matching(_DECIMAL),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 
 from local.venues.clock import Clock, WallClock
@@ -11,6 +13,8 @@ from local.venues.recorded import Recording, RecordingError, read_recording
 
 DEFAULT_PORT = 8006
 DEFAULT_SEED = 20_240_808
+_FEES = "SOR_TAKER_FEES_BPS"
+_FEE_BPS = re.compile(r"[0-9]{1,3}(\.[0-9]{1,6})?", re.ASCII)
 _LAST_PORT = 65_535
 _LONGEST_SEED = 18
 
@@ -35,6 +39,8 @@ class VenuesConfig:
         Recorded books to play instead of the generated ones of that market.
     clock
         What time it is.
+    taker_rates
+        What the accounts pay of what they take, by venue; a venue not named has its entry tier.
     """
 
     host: str = "127.0.0.1"
@@ -43,10 +49,11 @@ class VenuesConfig:
     rate_limits: bool = True
     recording: Recording | None = None
     clock: Clock = field(default_factory=WallClock)
+    taker_rates: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 def config_from_environment(environment: Mapping[str, str]) -> VenuesConfig:
-    """Read the ``SOR_VENUES_*`` variables; one that is empty counts as not set.
+    """Read the ``SOR_VENUES_*`` variables and ``SOR_TAKER_FEES_BPS``; one that is empty counts as not set.
 
     Raises
     ------
@@ -61,7 +68,31 @@ def config_from_environment(environment: Mapping[str, str]) -> VenuesConfig:
     limits = environment.get("SOR_VENUES_RATE_LIMITS") or "on"
     if limits not in {"on", "off"}:
         raise _unexpected(environment, "SOR_VENUES_RATE_LIMITS", "on or off")
-    return VenuesConfig(host, port, seed, limits == "on", _recording(environment))
+    return VenuesConfig(
+        host,
+        port,
+        seed,
+        limits == "on",
+        _recording(environment),
+        taker_rates=taker_rates(environment),
+    )
+
+
+def taker_rates(environment: Mapping[str, str]) -> Mapping[str, Decimal]:
+    """Read ``SOR_TAKER_FEES_BPS``: what the router is told of the accounts' fees is true of them here.
+
+    Raises
+    ------
+    ConfigError
+        If it is no list such as ``binance=7.5,kraken=26``.
+    """
+    rates = {}
+    for pair in filter(None, (environment.get(_FEES) or "").split(",")):
+        venue, _, fee_bps = pair.strip().partition("=")
+        if not _FEE_BPS.fullmatch(fee_bps):
+            raise _unexpected(environment, _FEES, "venue=bps pairs such as binance=7.5,kraken=26")
+        rates[venue] = Decimal(fee_bps) / 10_000
+    return rates
 
 
 def _recording(environment: Mapping[str, str]) -> Recording | None:

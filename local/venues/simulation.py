@@ -74,7 +74,9 @@ class Simulation:
             for symbol, listing in listings.items()
             if listing.alias_of is None
         }
-        desk = Desk(DIALECTS[venue].rules, listings, markets, first_number=self.started_ms * 1000)
+        rules = DIALECTS[venue].rules
+        rules = replace(rules, taker_rate=self.config.taker_rates.get(venue, rules.taker_rate))
+        desk = Desk(rules, listings, markets, first_number=self.started_ms * 1000)
         keyring = Keyring(venue, self.config.seed)
         return Exchange(venue, listings, markets, desk, keyring, self.config.seed)
 

@@ -14,7 +14,7 @@ from sor_core.domain.order_status import OrderStatus
 from sor_core.execution.outcome import outcome
 from sor_core.execution.record import AttemptState, OrderRecord
 from sor_core.services.control import ReviewError
-from tests.contract.test_execute import ONLY, day, holds
+from tests.contract.test_execute import ONLY, day, holds, resting
 from tests.contract.trading_house import VENUES, House, house
 from tests.fakes.markets import order
 
@@ -129,6 +129,24 @@ async def test_an_order_that_shows_late_is_not_taken_for_absent() -> None:
         agrees(made, done)
         assert done.status is OrderStatus.FILLED
         assert sum(made.posts(v) for v in VENUES) == 1
+
+
+@pytest.mark.parametrize("venue", ["binance", "kraken"])
+async def test_the_fill_of_an_older_order_is_not_taken_for_the_lost_ones(venue: str) -> None:
+    async with house() as made:
+        older = await resting(made, "0.2", venue=venue)
+        assert older.status is OrderStatus.RESTING
+        await made.clock.sleep(7200)
+        await made.book(venue, [["59990", "0.5"]], [["60000", "0.5"]])
+        await made.fault(venue, "drop", when="before", **ONCE)
+        lost = await made.execute(order("0.4", max_slippage_bps="200", allowed_venues=ONLY[venue]))
+        await made.book(venue, [["59900", "1"]], [["59990", "5"]])  # what rests fills
+        await made.run_machine()
+        await made.sweep(6, every_s=120)
+        done = await made.record(lost.order_id)
+        assert done.attempts[0].state is AttemptState.NEVER
+        agrees(made, done)
+        assert (await made.record(older.order_id)).status is OrderStatus.FILLED
 
 
 @pytest.mark.parametrize("skew_ms", [-4000, 4000])

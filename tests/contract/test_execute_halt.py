@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sor_core.adapters.venues.registry import budget
 from sor_core.domain.order import Side
 from sor_core.domain.order_status import OrderStatus
 from sor_core.domain.trading import CancelOutcome, Found, Placed, PlaceOutcome
@@ -127,6 +128,26 @@ async def test_what_rests_under_review_is_cancelled_at_its_venue(asked_by: str, 
         assert (await made.record(record.order_id)).status is OrderStatus.NEEDS_REVIEW
 
 
+async def test_a_halt_ends_within_its_functions_time_and_stands_in_what_it_ended() -> None:
+    async with house() as made:
+        rests = [await resting(made, "0.02", venue="binance") for _ in range(40)]
+
+        async def slow(ask: Any, *arguments: Any, **named: Any) -> Any:
+            await made.clock.sleep(3)
+            return await ask(*arguments, **named)
+
+        process = made.process(trades={"binance": {"cancel": slow, "query": slow}})
+        began_ms = made.clock.now_ms()
+        _, still_open = await process.control.set_switch(TradingMode.HALTED, "drill 7", "ops")
+        assert made.clock.now_ms() - began_ms < 25_000
+        ended = [r for r in [await made.record(r.order_id) for r in rests] if r.ending is not None]
+        assert 0 < len(ended) == 40 - still_open < 40
+        assert {r.ending.why for r in ended if r.ending} == {"trading halted: drill 7"}
+        await made.sweep(2)
+        records = [await made.record(r.order_id) for r in rests]
+        assert {r.status for r in records} == {OrderStatus.CANCELLED}
+
+
 async def test_what_rests_is_cancelled_before_what_is_unclear_is_waited_for() -> None:
     async with house() as made:
         await made.fault("binance", "drop", when="after", count=8)
@@ -146,6 +167,20 @@ async def test_what_rests_is_cancelled_before_what_is_unclear_is_waited_for() ->
         assert still_open == 8
         assert cancelled_at_ms[0] - began_ms < 2000
         assert (await made.record(rests.order_id)).status is OrderStatus.CANCELLED
+
+
+async def test_a_halt_cancels_more_at_kraken_than_the_model_of_its_limits_bears() -> None:
+    """20 cancels within the first minute cost 80 of the 60 that Kraken's lowest tier has."""
+    async with house() as made:
+        rests = [await resting(made, "0.02", venue="kraken") for _ in range(20)]
+        assert {r.status for r in rests} == {OrderStatus.RESTING}
+        await made.clock.sleep(20)
+        process = made.process(budgets={"kraken": budget("kraken", made.clock)})
+        await process.control.set_switch(TradingMode.HALTED, "drill", "ops")
+        kraken = made.process().parties["kraken"].trading
+        assert await kraken.open_orders(rests[0].terms.order.symbol, timeout_s=4) == []
+        await made.sweep()
+        assert {(await made.record(r.order_id)).status for r in rests} == {OrderStatus.CANCELLED}
 
 
 # What a person says -------------------------------------------------------------------------------

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from sor_core.domain.order_status import OrderStatus
-from sor_core.domain.trading import PlaceOutcome
+from sor_core.domain.trading import Found, PlaceOutcome, QueryOutcome
 from sor_core.execution.record import OrderRecord, TimeInForce
 from sor_core.services.execute import Executed
 from tests.contract.test_execute import ONLY, resting
@@ -89,6 +90,26 @@ async def test_what_no_venue_takes_of_it_leaves_it_filled(amount: str) -> None:
         assert record.status is OrderStatus.RESTING
         done = await filled_by_the_market(made, record)
         assert (done.status, done.filled) == (OrderStatus.FILLED, Decimal("0.2"))
+
+
+async def test_what_may_rest_unseen_under_review_is_not_due_for_ever() -> None:
+    """A person has it: the sweep has no more to do with it, a day later neither."""
+    async with house() as made:
+
+        async def of_another_price(query: Any, *arguments: Any, **named: Any) -> QueryOutcome:
+            told: QueryOutcome = await query(*arguments, **named)
+            assert isinstance(told, Found)
+            assert told.order.limit_price is not None
+            return Found(replace(told.order, limit_price=told.order.limit_price + 1))
+
+        record = await resting(made, "0.2", venue="binance")
+        await made.clock.sleep(61)
+        await made.process(trades={"binance": {"query": of_another_price}}).failover.sweep()
+        record = await made.record(record.order_id)
+        assert (record.status, record.is_open) == (OrderStatus.NEEDS_REVIEW, True)
+        assert (await made.process().failover.sweep())["due"] == 0
+        await made.clock.sleep(25 * 3600)
+        assert (await made.process().failover.sweep())["due"] == 0
 
 
 async def test_with_no_venue_to_wait_at_for_long_it_is_given_up() -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sor_core.domain.order_status import OrderStatus
+from sor_core.ports_trading import LedgerError
 from sor_core.services.control import ControlService
 from sor_core.services.metering import Recorded
 from sor_core.services.reconciliation import ReconciliationService
+from tests.contract.interposed import but
 from tests.contract.test_execute_faults import ONCE
 from tests.contract.trading_house import VENUES, House, house
 from tests.fakes.markets import order
@@ -56,6 +58,11 @@ async def test_a_venue_that_loses_an_order_counts_once_and_so_does_the_failover(
     assert counts(taken, "orders_total") == {("accepted",): 1, ("filled",): 1}
 
 
+async def waiting(made: House) -> float:
+    await made.process().failover.sweep()
+    return made.metrics.take().levels["orders_needing_review", ()]
+
+
 async def reviewed(made: House) -> None:
     await made.fault("coinbase", "drop", when="before")
     record = await made.execute(order("0.5"))
@@ -63,6 +70,7 @@ async def reviewed(made: House) -> None:
     record = await made.record(record.order_id)
     assert record.status is OrderStatus.NEEDS_REVIEW
     assert counts(made.metrics.take(), "orders_total")["needs_review",] == 1
+    assert await waiting(made) == 1
     await made.clear_faults()
     await made.clock.sleep(900)
     control: ControlService = made.process().control
@@ -76,6 +84,17 @@ async def test_an_order_under_review_is_counted_when_it_comes_and_when_it_is_set
         await reviewed(made)
         taken = made.metrics.take()
         assert counts(taken, "orders_reviewed_total") == {(): 1}
+        assert await waiting(made) == 0
+
+
+async def test_a_sweep_that_cannot_count_the_reviews_says_nothing_of_them() -> None:
+    async def unreachable(_: object, *, limit: int) -> None:
+        raise LedgerError(f"unreachable for {limit}")
+
+    async with house() as made:
+        process = made.process(but(made.ledger, under_review=unreachable))
+        await process.failover.sweep()
+        assert ("orders_needing_review", ()) not in made.metrics.take().levels
 
 
 async def test_the_sweep_tells_the_queue_and_the_days_notional() -> None:

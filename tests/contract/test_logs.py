@@ -153,15 +153,40 @@ async def test_an_orders_lines_share_its_correlation_id_from_the_request_to_the_
     assert [line["message"] for line in lines].count("order accepted") == 1
 
 
-async def test_debug_shows_each_request_without_its_query_and_info_none(logs: Logs) -> None:
+def as_in_a_new_process() -> None:
+    """Forget what was said of httpx's lines: nobody has made a logger or a client."""
+    requests = logging.getLogger("httpx")
+    requests.setLevel(logging.NOTSET)
+    requests.filters, requests.handlers, requests.propagate = [], [], True
+
+
+@pytest.mark.parametrize("first", ["logger", "client"])
+async def test_debug_shows_each_request_without_its_query_and_info_none(first: str, logs: Logs) -> None:
+    as_in_a_new_process()
+    if first == "logger":  # as a function does
+        make_logger("DEBUG")
     async with house(SOR_VENUES="binance") as made:
-        made.log = cast("Any", PowertoolsLog(make_logger("DEBUG")))
+        if first == "client":
+            make_logger("DEBUG")
+        marks = await marks_of(made)
         await told(made)
         requests = [line["message"] for line in logs.lines if str(line["message"]).startswith("HTTP Request")]
         assert any(r.startswith("HTTP Request: POST") and "/binance/api/v3/order " in r for r in requests)
         assert not any("?" in r for r in requests)
+        assert [mark for mark in marks if mark in logs.text] == []
         make_logger("INFO")
         before = len(logs.text)
-        made.log = cast("Any", PowertoolsLog(make_logger("INFO")))
         await told(made)
         assert "HTTP Request" not in logs.text[before:]
+
+
+async def test_without_our_logger_requests_are_silent_and_never_told_with_their_query(logs: Logs) -> None:
+    as_in_a_new_process()
+    async with house(SOR_VENUES="binance") as made:
+        marks = await marks_of(made)
+        await told(made)
+        assert "HTTP Request" not in logs.text
+        logging.getLogger("httpx").setLevel(logging.DEBUG)
+        await told(made)
+        assert "HTTP Request" in logs.text
+        assert [mark for mark in marks if mark in logs.text] == []

@@ -22,7 +22,7 @@ from sor_core.adapters.dynamo_orders import DynamoOrderLedger
 from sor_core.adapters.dynamo_orders_items import SWITCH_KEY, order_key, table_key
 from sor_core.execution.dues import Ceiling, Tally
 from sor_core.execution.protocol import TradingMode
-from sor_core.ports_trading import LedgerError, Saved, Switch
+from sor_core.ports_trading import LedgerError, Saved, Standing, Switch
 from tests.contract.order_ledgers import (
     DAY,
     HOLD,
@@ -285,6 +285,8 @@ async def test_an_unreachable_table_says_so(clock: ManualClock) -> None:
             ledger.receipt("0a"),
             ledger.orders("alice", limit=1, cursor=None),
             ledger.due(NOW_MS, limit=1),
+            ledger.under_review(limit=1),
+            ledger.standing(Standing.OPEN, limit=1, cursor=None),
             ledger.orders_since(NOW_MS),
             ledger.switch(),
             ledger.set_switch(Switch(TradingMode.HALTED, "", "operator", 1)),

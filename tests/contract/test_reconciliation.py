@@ -3,33 +3,46 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, NoReturn
+from uuid import UUID
 
 import pytest
 
+from sor_core.adapters.venues.budget import VenueBudget
+from sor_core.adapters.venues.histories import one_by_one
 from sor_core.domain.errors import VenueError, VenueFailure
+from sor_core.domain.instrument import Symbol
 from sor_core.domain.money import exact
 from sor_core.domain.order import Side
 from sor_core.domain.order_status import OrderStatus
+from sor_core.domain.trading import FrozenRequest, OrderKind, Placed, Placement
 from sor_core.execution.outcome import net_amounts
 from sor_core.execution.record import AttemptState, OrderRecord
+from sor_core.ports_trading import History, LedgerError, OrderLedger, Patience
 from sor_core.services.execute import Executed
 from sor_core.services.reconciliation import ReconciliationService, Report
-from tests.contract.interposed import Instead
-from tests.contract.test_execute import resting
+from tests.contract.interposed import Instead, but
+from tests.contract.test_execute import ONLY, resting
 from tests.contract.trading_house import VENUES, House, house
 from tests.fakes.markets import order
 
-FUNCTION_ENDS_MS = 60_000
-QUESTIONS = ("balances", "orders_since", "fills_since")
+FUNCTION_ENDS_MS = 900_000
 
 
-async def reconciled(made: House, trades: dict[str, dict[str, Instead]] | None = None) -> Report:
-    process = made.process(trades=trades)
-    venues = {venue: party.trading for venue, party in process.parties.items()}
-    return await ReconciliationService(venues, made.ledger, process.context).reconcile()
+async def reconciled(
+    made: House,
+    trades: dict[str, dict[str, Instead]] | None = None,
+    *,
+    budgets: dict[str, VenueBudget] | None = None,
+    ledger: OrderLedger | None = None,
+    at: Collection[str] = VENUES,
+) -> Report:
+    process = made.process(trades=trades, budgets=budgets)
+    venues = {venue: process.parties[venue].trading for venue in at}
+    return await ReconciliationService(venues, ledger or made.ledger, process.context).reconcile()
 
 
 def believed(made: House, record: OrderRecord, **changes: Any) -> None:
@@ -93,6 +106,9 @@ async def filled_after_days(made: House, venue: str) -> OrderRecord:
     record = await resting(made, "0.2", venue=venue)
     await made.clock.sleep(9.2 * 86_400)
     await made.book(venue, [["59900", "1"]], [["59990", "5"]])
+    # The simulated venue matches what rests when it is asked.
+    await made.process().parties[venue].trading.open_orders(record.terms.order.symbol, timeout_s=5)
+    await made.clock.sleep(1)
     return record
 
 
@@ -123,15 +139,143 @@ async def test_a_venue_that_cannot_be_read_takes_neither_the_others_nor_the_func
     async with house() as made:
         record = await made.execute(order("1.2"))
 
-        async def dead(*_: object, timeout_s: float) -> None:
-            await asyncio.sleep(0.3)  # the clock jumps only once the others have answered
+        async def dead(*_: object, timeout_s: float) -> NoReturn:
+            await asyncio.sleep(
+                0.3 if made.clock.now_ms() - began_ms < 1000 else 0
+            )  # the others answer first
             await made.clock.sleep(timeout_s)
             raise VenueError("binance", failure, "")
 
+        async def dead_lists(_: object, symbols: Any, __: int, patience: Patience) -> Any:
+            async def ask(_: Symbol) -> History:
+                return await patience.ask(lambda left_s: dead(timeout_s=left_s))
+
+            return await one_by_one(symbols, ask)
+
         await made.clock.sleep(300)
         began_ms = made.clock.now_ms()
-        report = await reconciled(made, {"binance": dict.fromkeys(QUESTIONS, dead)})
+        report = await reconciled(made, {"binance": {"balances": dead, "histories": dead_lists}})
         assert made.clock.now_ms() - began_ms < FUNCTION_ENDS_MS
-        assert {(f.venue, f.what) for f in report.findings} == {("binance", "not_read")}
+        assert report.findings == []
+        assert {n.venue for n in report.not_read} == {"binance"}
+        assert {n.symbol for n in report.not_read} == {"", *map(str, made.settings.symbols)}
         assert set(report.balances) == {"coinbase", "kraken"}
         assert set(report.traded) == {a.venue for a in record.attempts} - {"binance"}
+
+
+def forgotten(made: House) -> None:
+    """Let the ledger forget every order."""
+    made.ledger.records.clear()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("venue", VENUES)
+async def test_what_others_let_rest_for_days_with_the_same_account_is_theirs(venue: str) -> None:
+    async with house() as made:
+        process = made.process()
+        party, symbol = process.parties[venue], order("1").symbol
+        instrument = await party.public.instrument(symbol, timeout_s=5)
+        others = UUID(int=4711, version=4).hex
+        size, price = Decimal("0.2"), Decimal(59995)
+        placement = Placement(venue, symbol, Side.BUY, OrderKind.LIMIT_GTC, others, size, price)
+        request = party.trading.prepare(placement, instrument, venue_now_ms=made.clock.now_ms())
+        assert isinstance(request, FrozenRequest)
+        not_after_ms = made.clock.now_ms() + 5000
+        placed = await party.trading.place(request, not_after_ms=not_after_ms, timeout_s=5)
+        assert isinstance(placed, Placed)
+        await made.clock.sleep(3 * 86_400)
+        await made.book(venue, [["59900", "1"]], [["59990", "5"]])
+        assert await party.trading.open_orders(symbol, timeout_s=5) == []  # it has filled
+        await made.clock.sleep(60)
+        report = await reconciled(made)
+        assert (report.findings, report.not_read, report.foreign_orders) == ([], [], 1)
+
+
+async def test_an_order_placed_while_it_reads_is_left_to_the_next_one() -> None:
+    """The ledger was read before the venue showed it."""
+    async with house() as made:
+
+        async def then_read(histories: Any, *asked: Any) -> Any:
+            await made.clock.sleep(90)
+            await made.execute(order("0.2", allowed_venues=ONLY["kraken"]))
+            return await histories(*asked)
+
+        report = await reconciled(made, {"kraken": {"histories": then_read}}, at=["kraken"])
+        assert (report.findings, report.not_read, report.traded) == ([], [], {})
+        await made.clock.sleep(86_000)
+        forgotten(made)
+        assert {(f.venue, f.what) for f in (await reconciled(made)).findings} == {("kraken", "unknown_order")}
+
+
+async def test_what_could_not_be_read_is_compared_the_day_after() -> None:
+    async with house() as made:
+        await made.execute(order("0.2", allowed_venues=ONLY["kraken"]))
+        forgotten(made)
+        await made.clock.sleep(300)
+
+        async def refused(_: object, symbols: Any, *__: object) -> Any:
+            return dict.fromkeys(symbols, VenueError("kraken", VenueFailure.REFUSED, "not today"))
+
+        report = await reconciled(made, {"kraken": {"histories": refused}})
+        assert not report.agrees
+        assert (report.findings, {n.venue for n in report.not_read}) == ([], {"kraken"})
+        levels = made.metrics.take().levels
+        assert levels["reconciliation_findings", ()] == 0
+        assert levels["reconciliation_not_read", ()] == len(made.settings.symbols)
+        assert "ledger and venue differ" not in {event for event, _ in made.log.lines}
+        await made.clock.sleep(86_400)
+        assert {f.what for f in (await reconciled(made)).findings} == {"unknown_order"}
+        await made.clock.sleep(86_400)
+        assert (await reconciled(made)).agrees
+
+
+async def test_gaps_do_not_make_the_time_to_compare_ever_longer() -> None:
+    """Two days may be too much for a venue where one is not."""
+    async with house() as made:
+
+        async def refused(_: object, symbols: Any, *__: object) -> Any:
+            return dict.fromkeys(symbols, VenueError("kraken", VenueFailure.RATE_LIMITED, "too much"))
+
+        lengths = []
+        for _ in range(5):
+            report = await reconciled(made, {"kraken": {"histories": refused}})
+            lengths.append(round((report.until_ms - report.since_ms) / 86_400_000))
+            await made.clock.sleep(86_400)
+        assert lengths == [1, 2, 1, 2, 1]
+
+
+async def test_findings_are_told_though_the_report_cannot_be_kept() -> None:
+    async with house() as made:
+        await made.execute(order("0.2"))
+        forgotten(made)
+        await made.clock.sleep(300)
+
+        async def lost(*_: object) -> NoReturn:
+            raise LedgerError("throttled")
+
+        with pytest.raises(LedgerError):
+            await reconciled(made, ledger=but(made.ledger, keep_report=lost))
+        assert made.metrics.take().levels["reconciliation_findings", ()] >= 1
+        assert "ledger and venue differ" in {event for event, _ in made.log.lines}
+
+
+async def test_what_the_ledger_cannot_tell_of_one_market_hides_no_finding_in_another() -> None:
+    """At one venue a fill is strange, so that the ledger is asked again, which it does not answer."""
+    async with house() as made:
+        await filled_after_days(made, "binance")
+        await made.sweep(2)
+        await made.book("kraken", [["59900", "1"]], [["60000", "5"]])
+        forgotten_at_kraken = await made.execute(order("0.2", allowed_venues=ONLY["kraken"]))
+        made.ledger.records.pop(forgotten_at_kraken.order_id)  # type: ignore[attr-defined]
+        await made.clock.sleep(300)
+        asked = 0
+
+        async def once(orders_since: Any, *bounds: Any) -> Any:
+            nonlocal asked
+            asked += 1
+            if asked > 1:
+                raise LedgerError("throttled")
+            return await orders_since(*bounds)
+
+        report = await reconciled(made, ledger=but(made.ledger, orders_since=once))
+        assert [(n.venue, n.why) for n in report.not_read] == [("binance", "ledger: throttled")]
+        assert {(f.venue, f.what) for f in report.findings} == {("kraken", "unknown_order")}

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from local.venues import Venue
+from sor_core.adapters.venues.registry import budget
 from sor_core.domain.credentials import KeyUse
 from sor_core.domain.errors import VenueError
-from sor_core.domain.trading import Placed, Rejected, RejectReason, Unknown
-from tests.contract.trading_desk import BTC_USDT, ENOUGH_S, Desk, opened, placement
+from sor_core.domain.trading import Cancelled, OrderKind, Placed, Rejected, RejectReason, Unknown
+from tests.contract.trading_desk import BIDS, BTC_USDT, ENOUGH_S, Desk, opened, placement
+from tests.fakes.clock import ManualClock
 
 R = RejectReason
 
@@ -82,6 +85,51 @@ async def test_a_turn_that_does_not_come() -> None:
         assert got.reason is R.HELD_BACK
         await desk.nonces.end_turn(credentials.key_id, "another")
         assert isinstance(await desk.send(request), Placed)
+
+
+async def test_an_order_waits_for_its_turn_no_longer_than_it_may_leave() -> None:
+    """Who has the turn has died: the order is held back while it may still go elsewhere."""
+    async with opened("kraken") as desk:
+        request = await desk.freeze(placement("kraken"))
+        key_id = (await desk.credentials.get("kraken", KeyUse.TRADE)).key_id
+        assert await desk.nonces.take_turn(key_id, "dead", for_ms=60_000) is not None
+        began_ms = desk.clock.monotonic_ms()
+        got = await desk.trading.place(request, not_after_ms=desk.clock.now_ms() + 200, timeout_s=ENOUGH_S)
+        took_ms = desk.clock.monotonic_ms() - began_ms
+        assert isinstance(got, Rejected)
+        assert (got.reason, got.detail) == (R.HELD_BACK, "another has the key's turn")
+        assert 150 < took_ms < 1500
+        # Nor does it leave a turn behind that nobody has.
+        await desk.nonces.end_turn(key_id, "dead")
+        assert await desk.nonces.take_turn(key_id, "next", for_ms=1000) is not None
+        assert desk.order_posts() == 0
+
+
+@pytest.mark.parametrize(("age_ms", "used"), [(0, 8 / 60), (20_000, 4 / 60), (3_600_000, 0.0)])
+async def test_a_cancel_is_counted_by_the_age_of_its_order(age_ms: int, used: float) -> None:
+    async with opened("kraken") as desk:
+        asked = placement("kraken", "0.5", "59000", kind=OrderKind.LIMIT_GTC)
+        assert isinstance(await desk.place(asked), Placed)
+        ref = replace(desk.ref(asked), sent_at_ms=desk.clock.now_ms() - age_ms)
+        shared = budget("kraken", desk.clock)
+        assert isinstance(await desk.another(shared).cancel(ref, timeout_s=ENOUGH_S), Cancelled)
+        assert shared.used_ratio() == pytest.approx(used, abs=0.02)
+
+
+async def test_more_trades_than_the_lowest_tier_may_ask_for_at_once_are_read_in_several_looks() -> None:
+    async with opened("kraken") as desk:
+        await desk.set_book(BTC_USDT, BIDS, [[f"{60000 + n / 10:.1f}", "0.01"] for n in range(200)])
+        asked = placement("kraken", "2", "60100")
+        assert isinstance(await desk.place(asked), Placed)
+        order_id = (await desk.settled(desk.ref(asked))).venue_order_id
+        clock = ManualClock(desk.clock.now_ms() + 60_000)
+        reader = desk.another(budget("kraken", clock))
+        with pytest.raises(VenueError, match="held back"):
+            await reader.fills(BTC_USDT, order_id, timeout_s=ENOUGH_S)
+        clock.advance(40_000)
+        told = await reader.fills(BTC_USDT, order_id, timeout_s=ENOUGH_S)
+        assert len({fill.fill_id for fill in told}) == 200
+        assert sum(fill.size for fill in told) == 2
 
 
 async def test_a_nonce_store_that_is_out_of_reach() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from uuid import UUID
 
 import pytest
 
 from sor_core.adapters.venues.registry import VENUES
 from sor_core.domain.instrument import Symbol
 from sor_core.domain.order import Side
-from sor_core.domain.trading import Found, OrderKind, Placed, Refusal
+from sor_core.domain.trading import Found, OrderKind, OrderState, Placed, Refusal
 from tests.contract.trading_desk import ENOUGH_S, TAKER_BPS, Desk, opened, placement
 
 
@@ -40,6 +41,17 @@ async def test_history(desk: Desk) -> None:
     assert list(await desk.trading.orders_since(eth, before_ms, timeout_s=ENOUGH_S)) == []
     assert list(await desk.trading.fills_since(eth, before_ms, timeout_s=ENOUGH_S)) == []
     assert list(await desk.trading.open_orders(eth, timeout_s=ENOUGH_S)) == []
+
+
+async def test_any_order_is_found_by_the_venues_id(desk: Desk) -> None:
+    told = await desk.place(placement(desk.name, "0.1", "59000", kind=OrderKind.LIMIT_GTC))
+    assert isinstance(told, Placed)
+    found = await desk.trading.order(told.order.symbol, told.order.venue_order_id, timeout_s=ENOUGH_S)
+    assert found is not None
+    assert found.venue_order_id == told.order.venue_order_id
+    assert found.state is OrderState.OPEN
+    nobodys = {"binance": "999999999", "kraken": "OAAAAA-AAAAA-AAAAAA"}.get(desk.name, str(UUID(int=7)))
+    assert await desk.trading.order(told.order.symbol, nobodys, timeout_s=ENOUGH_S) is None
 
 
 async def test_long_histories_are_read_to_their_end(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

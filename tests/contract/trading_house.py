@@ -16,7 +16,9 @@ from typing import Any
 import httpx
 
 from local.venues import RunningVenues, Venue, VenuesConfig, start
+from local.venues.config import taker_rates
 from sor_core.adapters.pool import make_client, make_order_client
+from sor_core.adapters.venues.budget import VenueBudget
 from sor_core.adapters.venues.registry import market_data
 from sor_core.adapters.venues.trading_registry import TradingParts, trading
 from sor_core.adapters.venues.venue_clock import VenueClock
@@ -138,10 +140,12 @@ class House:
         ledger: OrderLedger | None = None,
         clients: tuple[httpx.AsyncClient, httpx.AsyncClient] | None = None,
         trades: Mapping[str, Mapping[str, Instead]] | None = None,
+        budgets: Mapping[str, VenueBudget] | None = None,
     ) -> Process:
         """A process with its own services; also with its own order and market data clients, where given.
 
-        `trades` takes methods of venues' trading adapters, by venue and name (`interposed.but`).
+        `trades` takes methods of venues' trading adapters, by venue and name (`interposed.but`);
+        `budgets` keeps those sides within limits, by venue.
         """
         settings, ledger = self.settings, ledger or self.ledger
         order_client, market_client = clients or (self.parts.client, self.market_client)
@@ -152,7 +156,10 @@ class House:
             at = VenueClock(self.clock)
             url = self.venues.url
             parties[venue] = Counterparty(
-                but(trading(venue, parts, at, gateway_url=url), **(trades or {}).get(venue, {})),
+                but(
+                    trading(venue, parts, at, gateway_url=url, budget=(budgets or {}).get(venue)),
+                    **(trades or {}).get(venue, {}),
+                ),
                 market_data(venue, order_client, self.clock, gateway_url=url),
                 at,
             )
@@ -261,9 +268,15 @@ class House:
 
 @asynccontextmanager
 async def house(**settings: str) -> AsyncIterator[House]:
-    """Open the venues with flat books of known size and plenty of money."""
+    """Open the venues with flat books of known size and plenty of money.
+
+    `settings` may also name what the venues read, such as ``SOR_VENUES_RATE_LIMITS``, here off.
+    """
     clock = JumpingClock()
-    venues = await start(VenuesConfig(port=0, rate_limits=False, clock=clock))
+    limited = settings.get("SOR_VENUES_RATE_LIMITS") == "on"
+    venues = await start(
+        VenuesConfig(port=0, rate_limits=limited, clock=clock, taker_rates=taker_rates(settings))
+    )
     try:
         async with (
             make_order_client() as client,

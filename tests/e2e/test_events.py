@@ -340,6 +340,11 @@ def test_execute_review(execute: Emulator) -> None:
     assert status == 409, problem  # it needs none
 
 
+def test_execute_reviews(execute: Emulator) -> None:
+    call(execute, "execute_market_buy")
+    assert call(execute, "execute_reviews") == (200, {"orders": [], "cursor": None})
+
+
 def test_orders(execute: Emulator, route: Emulator) -> None:
     _, order = call(execute, "execute_market_buy")
     status, answer = call(route, "orders")

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from local.front_door import LARGEST_BODY_BYTES, front_door
+from local.front_door import LARGEST_BODY_BYTES, LOGGER, front_door
 
 
 @dataclass
@@ -174,3 +174,32 @@ async def test_a_broken_answer_and_no_upstream_are_problems(door: str) -> None:
             url = f"http://127.0.0.1:{listening.getsockname()[1]}/health"
             async with session.get(url) as answer:
                 assert (answer.status, (await answer.json(content_type=None))["status"]) == (503, 503)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET /health HTTP/1.1\r\n\r\n",
+        b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: many\r\n\r\n",
+        b"FOO BAR /health HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nHost: a\r\nX-Name\x00: 1\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 20_000 + b"\r\n\r\n",
+        b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    ],
+    ids=["no host", "length", "method", "header name", "long header", "chunk", "tls"],
+)
+async def test_what_is_no_http_request_is_a_problem_and_no_traceback(
+    door: str, upstream: Upstream, request_: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    LOGGER.addHandler(caplog.handler)
+    try:
+        answer = await raw(door, request_)
+    finally:
+        LOGGER.removeHandler(caplog.handler)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 "))
+    assert b"Content-Type: application/problem+json" in head
+    assert json.loads(body)["status"] == 400
+    assert upstream.seen == []
+    assert [(r.levelname, r.exc_info) for r in caplog.records] == [("WARNING", None)]

@@ -24,6 +24,8 @@ from tests.template.samconfig import overrides
 from tests.template.test_access import GRANTED
 
 RESOLVED_S = 90.0
+UNCLEAR_S = 150.0
+"""Of which SOR_REVIEW_AFTER_SECONDS is the most of it."""
 FORBIDDEN = 403
 NOBODYS_ORDER = "0" * 32
 ORDER = {"symbol": "BTC/USDT", "side": "buy", "type": "market", "amount": 0.005, "max_slippage_bps": 50}
@@ -31,8 +33,12 @@ ORDER = {"symbol": "BTC/USDT", "side": "buy", "type": "market", "amount": 0.005,
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for left-over processes in /proc")
 
 
-UNHURRIED = {"SOR_KEY_TIERS": "kraken=pro", "SOR_VENUES_RATE_LIMITS": "off"}
-"""Nobody waits for Kraken's smallest budget."""
+UNHURRIED = {
+    "SOR_KEY_TIERS": "kraken=pro",
+    "SOR_VENUES_RATE_LIMITS": "off",
+    "SOR_REVIEW_AFTER_SECONDS": "60",
+}
+"""Nobody waits for Kraken's smallest budget, nor a quarter of an hour for what cannot be told."""
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +95,7 @@ def test_the_machine_is_started_and_calls_its_function(stack: Guarded) -> None:
 
 
 def test_the_days_orders_are_compared_with_the_venues(stack: Guarded) -> None:
-    report = stack.invoke("ExecuteTaskFunction", event("task_reconciliation"))
+    report = stack.invoke("ReconciliationFunction", event("task_reconciliation"))
     assert report["orders"] == 2
     assert stack.denied() == []
 
@@ -174,6 +180,43 @@ def test_an_order_is_its_callers_and_to_review_it_is_the_operators(
     assert operator("GET", f"{order}/review").json()["order"]["order_id"] == answer.json()["order_id"]
     assert ann("GET", f"{order}/review").status_code == FORBIDDEN
     assert operator("GET", order).status_code == FORBIDDEN
+    assert stack.denied() == []
+
+
+def test_what_nobody_can_tell_waits_for_the_operator_and_for_no_other(
+    stack: Guarded, traders: tuple[Caller, Caller]
+) -> None:
+    ann, _ = traders
+    reader, operator = stack.caller("rita", "ReaderPolicy"), stack.caller("oona", "OperatorPolicy")
+    assert operator("GET", "/api/reviews").json() == {"orders": [], "cursor": None}
+    lost = {"venue": "coinbase", "endpoint": "place_order", "fault": "drop", "when": "before"}
+    httpx.post(f"{stack.venues}/sim/faults", json=lost, timeout=30).raise_for_status()
+    order = {**ORDER, "venues": {"allow": ["coinbase"]}}
+    headers = {"Idempotency-Key": "unclear", "Prefer": "wait=1"}
+    asked = ann("POST", "/api/execute", order, headers).json()
+    assert [o["order_id"] for o in operator("GET", "/api/reviews?status=open").json()["orders"]] == [
+        asked["order_id"]
+    ]
+    waiting: list[dict[str, Any]] = []
+    deadline = time.monotonic() + UNCLEAR_S
+    while not waiting and time.monotonic() < deadline:
+        time.sleep(0.5)
+        waiting = operator("GET", "/api/reviews").json()["orders"]
+    [shown] = waiting
+    assert (shown["order_id"], shown["caller"]) == (asked["order_id"], ann.arn)
+    assert [(a["number"], a["venue"], a["state"]) for a in shown["attempts"]] == [(1, "coinbase", "unknown")]
+    for caller in (ann, reader):
+        assert caller("GET", "/api/reviews").status_code == FORBIDDEN
+    stack.invoke("ExecuteTaskFunction", event("task_sweep"))
+    assert "\norders_needing_review 1\n" in reader("GET", "/metrics").text
+
+    httpx.delete(f"{stack.venues}/sim/faults", timeout=30).raise_for_status()
+    finding = {"attempt": 1, "resolution": "never_placed", "note": "not in the history"}
+    settled = operator("POST", f"/api/orders/{asked['order_id']}/review", finding)
+    assert (settled.status_code, settled.json()["status"]) == (200, "expired"), settled.text
+    assert operator("GET", "/api/reviews").json()["orders"] == []
+    stack.invoke("ExecuteTaskFunction", event("task_sweep"))
+    assert "\norders_needing_review 0\n" in reader("GET", "/metrics").text
     assert stack.denied() == []
 
 

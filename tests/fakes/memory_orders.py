@@ -22,7 +22,9 @@ from sor_core.ports_trading import (
     Page,
     Saved,
     SaveOutcome,
+    Standing,
     Switch,
+    standing_of,
 )
 
 _ZERO = Tally(Decimal(0), Decimal(0))
@@ -141,18 +143,33 @@ class MemoryOrderLedger:
         self._check()
         mine = sorted((r for r in self.records.values() if r.caller == caller), key=_age, reverse=True)
         if cursor is not None:
-            match = re.fullmatch(r"([0-9]{1,15})-([!-~]+)", cursor, re.ASCII)
-            if match is None:
-                raise ValueError("not a cursor of this list")
-            mine = [record for record in mine if _age(record) < (int(match[1]), match[2])]
+            at = _place(cursor)
+            mine = [record for record in mine if _age(record) < at]
         page = tuple(mine[:limit])
         more = len(mine) > limit
         return Page(page, f"{page[-1].created_at_ms}-{page[-1].order_id}" if more else None)
 
     async def due(self, now_ms: int, *, limit: int) -> Sequence[str]:
         self._check()
-        due = [r for r in self.records.values() if r.is_open and r.due_at_ms <= now_ms]
-        return [record.order_id for record in sorted(due, key=lambda r: r.due_at_ms)[:limit]]
+        due = [r for r in self._standing(Standing.OPEN) if r.due_at_ms <= now_ms]
+        return [record.order_id for record in due[:limit]]
+
+    async def under_review(self, *, limit: int) -> Sequence[str]:
+        self._check()
+        return [record.order_id for record in self._standing(Standing.NEEDS_REVIEW)[:limit]]
+
+    async def standing(self, standing: Standing, *, limit: int, cursor: str | None) -> Page:
+        self._check()
+        found = self._standing(standing)
+        if cursor is not None:
+            at = _place(cursor)
+            found = [record for record in found if _due(record) > at]
+        page = tuple(found[:limit])
+        last = _due(page[-1]) if len(found) > limit else None
+        return Page(page, None if last is None else f"{last[0]}-{last[1]}")
+
+    def _standing(self, standing: Standing) -> list[OrderRecord]:
+        return sorted((r for r in self.records.values() if standing_of(r) is standing), key=_due)
 
     async def orders_since(self, since_ms: int) -> Sequence[OrderRecord]:
         self._check()
@@ -169,3 +186,17 @@ class MemoryOrderLedger:
 
 def _age(record: OrderRecord) -> tuple[int, str]:
     return record.created_at_ms, record.order_id
+
+
+def _due(record: OrderRecord) -> tuple[int, str]:
+    """Since when an order needs review, or else when somebody should look after it."""
+    ending = record.ending
+    needs_review = ending is not None and standing_of(record) is Standing.NEEDS_REVIEW
+    return ending.at_ms if ending is not None and needs_review else record.due_at_ms, record.order_id
+
+
+def _place(cursor: str) -> tuple[int, str]:
+    match = re.fullmatch(r"([0-9]{1,15})-([!-~]+)", cursor, re.ASCII)
+    if match is None:
+        raise ValueError("not a cursor of this list")
+    return int(match[1]), match[2]

@@ -35,8 +35,12 @@ UNSAID = (
     "BASE/QUOTE in capitals",  # two different assets
     "at least one venue left",
     "one line of text",
+    "no such parameter; ",
 )
 """What the document leaves to words: a body that it admits is refused over nothing else."""
+UNKNOWN = "verbose"
+"""A parameter that no path knows."""
+UNKNOWN_SHARE = 0.05
 _placed: list[str] = []
 
 
@@ -58,6 +62,8 @@ def before_call(_ctx: HookContext, case: Case[Any], _kwargs: dict[str, Any]) -> 
     ):  # a key used before says nothing of the order
         case.headers["Idempotency-Key"] = f"{draw.getrandbits(64):x}"
         body["client_order_id"] = None
+    if random.Random(f"{case.query!r}{case.body!r}").random() < UNKNOWN_SHARE:  # noqa: S311 - as above
+        case.query = {**(case.query or {}), UNKNOWN: "1"}
     if case.operation.label == "PUT /api/trading":
         body["mode"] = "running"  # what halts trading is tried apart
 
@@ -137,6 +143,14 @@ def admitted_bodies_are_taken(_ctx: CheckContext, response: Response, case: Case
         return
     for error in answer["errors"]:
         assert error["field"] == "cursor" or error["expected"].startswith(UNSAID), error
+
+
+@schemathesis.check
+def unknown_parameters_are_refused(_ctx: CheckContext, response: Response, case: Case[Any]) -> None:
+    """A query with a parameter that the document does not name is never passed over."""
+    known = {parameter.name for parameter in case.operation.query}
+    if not set(case.query or {}) <= known:
+        assert 400 <= response.status_code < 500, response.status_code
 
 
 def _document(response: Response) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import gcd
+from time import process_time
 
 import pytest
 from hypothesis import given, seed, settings
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from sor_core.routing.allocate import Split, allocate
 from sor_core.routing.curves import Curve
+from sor_core.routing.largest import largest_total, some_set
 
 CHAINS = ((1,), (1, 2), (1, 2, 4), (1, 5, 10), (2, 6), (3,), (1, 3, 6, 12))
 OTHERS = ((2, 3), (3, 5), (1, 2, 3), (4, 6), (2, 5, 7), (6, 10, 15))
@@ -83,6 +86,50 @@ def test_allocation_equals_the_exhaustive_optimum(problem: tuple[list[Curve], in
     assert priced(curves, split) == exhaustive(curves, target, max_legs)
     assert split.total == sum(split.sizes)
     assert split.lower_bound == split.cost
+
+
+@seed(20261123)
+@settings(max_examples=1500, deadline=None)
+@given(problems(), st.integers(1, 60))
+def test_the_largest_total_is_that_of_trying_every_size(
+    problem: tuple[list[Curve], int, int], target: int
+) -> None:
+    curves, _, max_legs = problem
+
+    expected, *_ = exhaustive(curves, target, max_legs)
+
+    assert largest_total(curves, target, max_legs) == expected
+    members = some_set(curves, expected, max_legs) if expected else ()
+    assert members is not None
+    assert len(members) <= max_legs
+    assert exhaustive([curves[i] for i in members], expected, max_legs)[0] == expected
+
+
+@pytest.mark.parametrize("max_legs", [None, 7])
+@pytest.mark.parametrize("lots", [(100,), (100, 300, 50), (20, 50)])
+def test_how_much_can_be_filled_takes_no_longer_for_more_sets_of_venues(
+    lots: tuple[int, ...], max_legs: int | None
+) -> None:
+    # Thirty venues of coarse lots, and one that cannot make up what they leave.
+    coarse = [Curve([5 + n % 3], [5000], lot=lots[n % len(lots)], lo=0, hi=5000) for n in range(30)]
+    fine = Curve([5], [103], lot=1, lo=101, hi=103)
+    unit = gcd(*lots)
+
+    started = process_time()
+    split = allocate([*coarse, fine], 5055, max_legs)
+    took_seconds = process_time() - started
+
+    # 5,055 is 50 coarse units and 55: with the fine one, 103 of it and what the others can add.
+    assert split.total == max(5055 // unit * unit, (5055 - 103) // unit * unit + 103)
+    assert took_seconds < 1
+
+
+def test_minimums_that_are_maximums_too_are_combined() -> None:
+    rigid = [Curve([1], [size], lot=1, lo=size, hi=size) for size in (7, 11, 13, 29)]
+
+    assert largest_total(rigid, 45, 4) == 42
+    assert largest_total(rigid, 45, 1) == 29
+    assert largest_total([], 45, 1) == 0
 
 
 def test_lots_too_far_apart_are_not_mixed() -> None:

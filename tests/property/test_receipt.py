@@ -121,6 +121,40 @@ def test_every_decisions_receipt_verifies(situation: Situation) -> None:
     assert claim.total > 0
 
 
+ODD = ("", "0", "-1", "-0", "1e2", "1.", "0.", ".5", " 1", "nan", "inf", "1_0", "007", "1." + "0" * 31)
+ODDER = (
+    "9" * 16,
+    "9" * 41,
+    "9" * 400,
+    "0." + "0" * 17 + "1",
+    "0." + "0" * 18 + "1",
+    "1." + "0" * 44,
+    "\u0663",
+)
+
+
+@seed(20261123)
+@settings(max_examples=500, deadline=None)
+@given(
+    situations(venues=3),
+    st.lists(st.tuples(*[st.integers(0, 60)] * 2, st.sampled_from(ODD + ODDER)), max_size=2),
+)
+def test_every_decision_of_odd_books_has_a_receipt_that_verifies(
+    situation: Situation, changes: list[tuple[int, int, str]]
+) -> None:
+    asked, seen, *_ = situation
+    for at, column, text in changes:
+        book = seen[at % len(seen)].book
+        side = book.asks if asked.side is Side.BUY else book.bids
+        level = side[at % len(side)]
+        assert isinstance(level, list)
+        level[column % 2] = text
+    made = receipt_of(situation)
+    event(f"decided {made is not None}")
+    if made is not None:
+        verify.verify(made[1])
+
+
 @seed(20261122)
 @settings(max_examples=300, deadline=None)
 @given(situations(chosen_from=FAR_APART))

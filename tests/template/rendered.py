@@ -25,6 +25,7 @@ NAMES = {
     "AWS::Lambda::LayerVersion": "LayerName",
     "AWS::Logs::LogGroup": "LogGroupName",
     "AWS::Logs::MetricFilter": "FilterName",
+    "AWS::Logs::QueryDefinition": "Name",
     "AWS::Scheduler::Schedule": "Name",
     "AWS::SQS::Queue": "QueueName",
     "AWS::StepFunctions::StateMachine": "StateMachineName",
@@ -143,6 +144,9 @@ class Rendered:
                 return all(map(self.holds, argument))
             case "Fn::Or":
                 return any(map(self.holds, argument))
+            case "Fn::Contains":
+                members, sought = map(self.value, argument)
+                return sought in members
             case "Fn::EachMemberEquals":
                 members, expected = map(self.value, argument)
                 return all(member == expected for member in members)

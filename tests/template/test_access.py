@@ -102,7 +102,8 @@ def may() -> Iterator[Question]:
         for secret in SECRETS:
             yield (role, "secretsmanager:GetSecretValue", secret)
     yield ("FailoverRole", "lambda:InvokeFunction", f"{FUNCTION}ExecuteTaskFunction:live")
-    yield ("TaskScheduleRole", "lambda:InvokeFunction", f"{FUNCTION}ExecuteTaskFunction:live")
+    for function in ("ExecuteTaskFunction", "ReconciliationFunction"):
+        yield ("TaskScheduleRole", "lambda:InvokeFunction", f"{FUNCTION}{function}:live")
     yield ("ProbeScheduleRole", "sqs:SendMessage", QUEUE)
     yield ("TrafficShiftRole", "lambda:UpdateAlias", f"{FUNCTION}RouteFunction")
     yield ("TrafficShiftRole", "cloudwatch:DescribeAlarms", f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:*")
@@ -119,7 +120,7 @@ def no_trading() -> Iterator[Question]:
     for role in ("RouteRole", "HealthProbeRole"):
         yield from db(role, f"{WRITES} BatchGetItem GetItem", STATE, "nonce#k")
         yield (role, "states:StartExecution", MACHINE)
-        for function in ("ExecuteFunction", "ExecuteTaskFunction"):
+        for function in ("ExecuteFunction", "ExecuteTaskFunction", "ReconciliationFunction"):
             yield (role, "lambda:InvokeFunction", f"{FUNCTION}{function}:live")
         for secret in SECRETS:
             yield (role, "secretsmanager:GetSecretValue", secret)
@@ -151,8 +152,10 @@ def no_other_function() -> Iterator[Question]:
     for role in ("FailoverRole", "TaskScheduleRole"):
         for function in ("ExecuteTaskFunction", "ExecuteTaskFunction:7", "ExecuteFunction:live"):
             yield (role, "lambda:InvokeFunction", FUNCTION + function)
+        yield (role, "lambda:InvokeFunction", f"{FUNCTION}ReconciliationFunction")
         yield from db(role, f"{WRITES} GetItem", ORDERS)
         yield (role, "secretsmanager:GetSecretValue", SECRETS[0])
+    yield ("FailoverRole", "lambda:InvokeFunction", f"{FUNCTION}ReconciliationFunction:live")
     yield ("ProbeScheduleRole", "sqs:ReceiveMessage", QUEUE)
     yield ("ProbeScheduleRole", "sqs:SendMessage", f"{QUEUE}-dead-letters")
     for verb in ("InvokeFunction", "UpdateFunctionCode", "UpdateFunctionConfiguration", "AddPermission"):
@@ -236,6 +239,7 @@ GRANTED = {
     },
     "TraderPolicy": {("POST", "/api/execute"), ("DELETE", "/api/orders/{order_id}")},
     "OperatorPolicy": {
+        ("GET", "/api/reviews"),
         ("GET", "/api/orders/{order_id}/review"),
         ("POST", "/api/orders/{order_id}/review"),
         ("PUT", "/api/trading"),

@@ -20,11 +20,13 @@ OF_AWS = {
     ("AWS/ApiGateway", "Count", ("ApiName",)),
     ("AWS/ApiGateway", "4XXError", ("ApiName",)),
     ("AWS/ApiGateway", "5XXError", ("ApiName",)),
+    ("AWS/DynamoDB", "ReadThrottleEvents", ("TableName",)),
+    ("AWS/DynamoDB", "TransactionConflict", ("TableName",)),
+    ("AWS/DynamoDB", "WriteThrottleEvents", ("TableName",)),
     ("AWS/Lambda", "ConcurrentExecutions", ("FunctionName",)),
     ("AWS/Lambda", "Duration", ("FunctionName", "Resource", "ExecutedVersion")),
     ("AWS/Lambda", "Errors", ("FunctionName",)),
     ("AWS/Lambda", "Errors", ("FunctionName", "Resource", "ExecutedVersion")),
-    ("AWS/Lambda", "Invocations", ("FunctionName",)),
     ("AWS/Lambda", "Throttles", ("FunctionName",)),
     ("AWS/SQS", "ApproximateNumberOfMessagesVisible", ("QueueName",)),
     ("AWS/States", "ExecutionsFailed", ("StateMachineArn",)),
@@ -178,6 +180,30 @@ def test_every_query_of_grafana_names_what_the_page_has(query: str) -> None:
             assert set(re.split(r",\s*", group)) <= set(own)
         rated = re.search(rf"(rate|increase|delta)\({metric.name}", query) is not None
         assert rated == (metric.kind is not Kind.GAUGE)
+
+
+def test_saved_queries_look_for_what_the_functions_and_the_gateway_write(template: dict[str, Any]) -> None:
+    resources = template["Resources"]
+    queries = {
+        resource["Properties"]["Name"]["Fn::Sub"]: resource["Properties"]
+        for resource in resources.values()
+        if resource["Type"] == "AWS::Logs::QueryDefinition"
+    }
+    assert set(queries) == {"${AWS::StackName}/" + name for name in ("order", "correlation-id", "errors")}
+    core = REPOSITORY / "layers" / "sor_core" / "sor_core"
+    said = "".join(path.read_text(encoding="utf-8") for path in core.rglob("*.py"))
+    of_the_api = resources["Api"]["Properties"]["AccessLogSetting"]["Format"]
+    of_the_logger = {"message", "level", "correlation_id"}
+    for query in queries.values():
+        assert {resources[group["Ref"]]["Type"] for group in query["LogGroupNames"]} == {
+            "AWS::Logs::LogGroup"
+        }
+        fields, filtered_by, *_ = query["QueryString"].split("\n")
+        named = re.findall(r"(?<![@\w.])[a-z_]+", fields.removeprefix("fields"))
+        named += re.findall(r"([a-z_]+) =", filtered_by)
+        assert named
+        for name in set(named) - of_the_logger:
+            assert f"{name}=" in said or f'"{name}"' in said or f'"{name}":"$context' in of_the_api, name
 
 
 def kebab(name: str) -> str:

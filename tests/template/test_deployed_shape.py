@@ -14,12 +14,22 @@ from local.template import REPOSITORY
 from sor_core.adapters.dynamo_orders_items import BY_CALLER, BY_DAY, OPEN
 from sor_core.api.execute import MOST_WAIT_S
 from sor_core.domain.order_status import OrderStatus
+from sor_core.metrics import (
+    ORDERS_DUE,
+    ORDERS_NEEDING_REVIEW,
+    RECONCILIATION_FINDINGS,
+    RECONCILIATION_NOT_READ,
+)
 from sor_core.services.desk import PLACE_TIMEOUT_S
 from sor_core.services.lookout import ASK_TIMEOUT_S
+from sor_core.services.reconciliation import MOST_MS
 from tests.template.conftest import Translate
 
 GATEWAY_S = 29
 """API Gateway's own limit."""
+LONGEST_S = 900
+"""Lambda's own."""
+HOUR_S = 3600
 
 STATE_ACTIONS = {"dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"}
 """Reading, writing, and adding to counters."""
@@ -162,18 +172,18 @@ def started_by(translated: dict[str, Any]) -> str:
     return str(arn)
 
 
-def test_the_schedules_and_the_machine_reach_the_alias_of_the_second_function_only(
+def test_the_schedules_and_the_machine_reach_the_aliases_of_the_functions_that_are_theirs(
     translated: dict[str, Any],
 ) -> None:
-    alias = {"Ref": "ExecuteTaskFunctionAliaslive"}
-    for role in ("TaskScheduleRole", "FailoverRole"):
+    alias, reconciles = ({"Ref": f"{name}FunctionAliaslive"} for name in ("ExecuteTask", "Reconciliation"))
+    for role, reached in (("TaskScheduleRole", [[alias, reconciles]]), ("FailoverRole", [alias])):
         invoked = [s["Resource"] for s in statements(roles(translated)[role]) if "lambda" in str(s["Action"])]
-        assert invoked == [alias]
+        assert invoked == reached
     resources = translated["Resources"]
     asked = {}
-    for name in ("SweepSchedule", "ReconciliationSchedule"):
+    for name, target_of in (("SweepSchedule", alias), ("ReconciliationSchedule", reconciles)):
         target = resources[name]["Properties"]["Target"]
-        assert target["Arn"] == alias
+        assert target["Arn"] == target_of
         asked[resources[name]["Properties"]["ScheduleExpression"]] = json.loads(target["Input"])
     assert asked == {"rate(1 minute)": {"task": "sweep"}, "cron(10 0 * * ? *)": {"task": "reconciliation"}}
     substituted = resources["FailoverMachine"]["Properties"]["DefinitionSubstitutions"]
@@ -187,6 +197,25 @@ def test_both_functions_that_execute_have_one_code(template: dict[str, Any]) -> 
     assert "Handler" not in one
     assert two["Handler"] == "app.task"
     assert "Events" not in two
+
+
+def test_the_reconciliation_is_the_task_with_more_time(template: dict[str, Any]) -> None:
+    task, reconciles = (
+        template["Resources"][f"{n}Function"]["Properties"] for n in ("ExecuteTask", "Reconciliation")
+    )
+    other = (
+        "Description",
+        "Timeout",
+        "DeploymentPreference",
+        "EventInvokeConfig",
+        "ReservedConcurrentExecutions",
+    )
+    assert {k: v for k, v in task.items() if k not in other} == {
+        k: v for k, v in reconciles.items() if k not in other
+    }
+    # What is left to compare, to keep the report and to start; no function may run longer.
+    assert MOST_MS / 1000 + 45 < reconciles["Timeout"] <= LONGEST_S
+    assert task["Timeout"] < MOST_MS / 1000
 
 
 @pytest.mark.parametrize("function", ["Execute", "ExecuteTask"])
@@ -237,6 +266,7 @@ def test_only_health_may_be_called_unsigned(translated: dict[str, Any]) -> None:
         ("delete", "/api/orders/{order_id}"),
         ("get", "/api/orders/{order_id}/review"),
         ("post", "/api/orders/{order_id}/review"),
+        ("get", "/api/reviews"),
         ("put", "/api/trading"),
     }
 
@@ -251,7 +281,8 @@ def test_what_writes_orders_or_asks_for_them_at_the_venues_is_served_by_the_func
                 continue
             writes = path != "/{proxy+}" and method != "get" and path != "/api/route"
             needs_keys = writes or path.endswith("/review")
-            function = "ExecuteFunction" if needs_keys else "RouteFunction"
+            lists_open_orders = path == "/api/reviews"  # by an index that route's role may not read
+            function = "ExecuteFunction" if needs_keys or lists_open_orders else "RouteFunction"
             assert f"${{{function}.Alias}}" in str(operation) or f"${{{function}Aliaslive}}" in str(
                 operation
             ), path
@@ -277,14 +308,14 @@ def versions(translated: dict[str, Any]) -> set[str]:
 
 @pytest.mark.parametrize(
     ("changed", "republished"),
-    [("SorCoreLayer", 4), ("RouteFunction", 1), ("HealthProbeFunction", 1), ("ExecuteFunction", 1)],
+    [("SorCoreLayer", 5), ("RouteFunction", 1), ("HealthProbeFunction", 1), ("ExecuteFunction", 1)],
 )
 def test_a_change_of_code_publishes_new_versions(
     template: dict[str, Any], translated: dict[str, Any], translate: Translate, changed: str, republished: int
 ) -> None:
     before = versions(translated)
     after = versions(translate(template, changed))
-    assert len(before) == len(after) == 4
+    assert len(before) == len(after) == 5
     assert len(after - before) == republished
 
 
@@ -292,7 +323,7 @@ def test_every_release_publishes_new_versions(
     template: dict[str, Any], translated: dict[str, Any], translate: Translate
 ) -> None:
     releases = [versions(translate(marked(template, release), "")) for release in ("1", "2")]
-    assert len(releases[0] | releases[1] | versions(translated)) == 12
+    assert len(releases[0] | releases[1] | versions(translated)) == 15
     assert versions(translate(marked(template, "1"), "")) == releases[0]
 
 
@@ -300,6 +331,11 @@ def test_every_log_group_forgets(translated: dict[str, Any]) -> None:
     groups = [r for r in translated["Resources"].values() if r["Type"] == "AWS::Logs::LogGroup"]
     assert len(groups) == 6
     assert all(group["Properties"]["RetentionInDays"] for group in groups)
+    # API Gateway's execution log has a group of its own making, which never expires.
+    [stage] = [r for r in translated["Resources"].values() if r["Type"] == "AWS::ApiGateway::Stage"]
+    settings = stage["Properties"]["MethodSettings"]
+    assert [(s["LoggingLevel"], s["DataTraceEnabled"]) for s in settings] == [("OFF", False)] * 2
+    assert json.loads(stage["Properties"]["AccessLogSetting"]["Format"])["error"]
 
 
 def test_the_probe_queue_holds_a_message_as_long_as_its_function_may_run(translated: dict[str, Any]) -> None:
@@ -352,7 +388,6 @@ def test_what_raises_an_alarm(template: dict[str, Any]) -> None:
         ("AWS/SQS", "ApproximateNumberOfMessagesVisible"),
         ("AWS/Lambda", "Duration"),
         ("AWS/Lambda", "Errors"),
-        ("AWS/Lambda", "Invocations"),
         ("AWS/States", "ExecutionsFailed"),
         ("AWS/States", "ExecutionsTimedOut"),
         ("AWS/ApiGateway", "5XXError"),
@@ -362,10 +397,69 @@ def test_what_raises_an_alarm(template: dict[str, Any]) -> None:
         assert (named.get("Ref") or named["Fn::GetAtt"][0]) in {*template["Resources"], "AWS::StackName"}
     for name, alarm in alarms(template).items():
         assert alarm["AlarmActions"]["Fn::If"][0] == "HasAlarmTopic", name
+        assert alarm["OKActions"] == alarm["AlarmActions"], name  # an incident then ends by itself
+
+
+def test_a_difference_what_was_not_read_and_silence_are_three_alarms(template: dict[str, Any]) -> None:
+    differs, incomplete, silent = (
+        alarms(template)[f"{name}Alarm"]
+        for name in ("LedgerDiffers", "ReconciliationIncomplete", "ReconciliationSilent")
+    )
+    assert [differs["MetricName"], incomplete["MetricName"], silent["MetricName"]] == [
+        *(RECONCILIATION_FINDINGS.name, RECONCILIATION_NOT_READ.name, RECONCILIATION_FINDINGS.name)
+    ]
+    for alarm in (differs, incomplete):
+        assert (alarm["Statistic"], alarm["Threshold"], alarm["TreatMissingData"]) == ("Maximum", 1, "ignore")
+    assert "money" in differs["AlarmDescription"]
+    assert "money" not in incomplete["AlarmDescription"]
+    assert (silent["Statistic"], silent["TreatMissingData"]) == ("SampleCount", "breaching")
+    assert silent["Period"] * silent["EvaluationPeriods"] == 26 * HOUR_S
+
+
+def test_every_alarm_looks_back_no_longer_than_it_may(template: dict[str, Any]) -> None:
+    """CloudWatch, PutMetricAlarm, "Period": a day, or seven by the hour or longer."""
+    for name, alarm in alarms(template).items():
+        stats = [m["MetricStat"]["Period"] for m in alarm.get("Metrics", ()) if "MetricStat" in m]
+        period = alarm.get("Period") or max(stats)
+        most = 7 * 24 * HOUR_S if period >= HOUR_S else 24 * HOUR_S
+        assert period * alarm["EvaluationPeriods"] <= most, name
+
+
+def test_the_sweep_is_silent_when_it_reads_no_ledger(template: dict[str, Any]) -> None:
+    """Calls of the task function tell nothing: the state machine makes them too."""
+    alarm = alarms(template)["SweepSilentAlarm"]
+    assert (alarm["Namespace"], alarm["MetricName"]) == (
+        {"Fn::Sub": "SOR/${AWS::StackName}"},
+        ORDERS_DUE.name,
+    )
+    assert alarm["Statistic"] == "SampleCount"
+    assert alarm["TreatMissingData"] == "breaching"
+    tasks = (REPOSITORY / "layers" / "sor_core" / "sor_core" / "services").glob("*.py")
+    setting = [path.name for path in tasks if "set(ORDERS_DUE" in path.read_text(encoding="utf-8")]
+    assert setting == ["failover.py"]  # its sweep, and nothing that a machine calls
+
+
+def test_an_error_in_a_function_of_the_api_is_enough(template: dict[str, Any]) -> None:
+    alarm = alarms(template)["FunctionErrorsAlarm"]
+    watched = [each["MetricStat"]["Metric"] for each in alarm["Metrics"] if "MetricStat" in each]
+    assert [(m["Namespace"], m["MetricName"], m["Dimensions"][0]["Value"]["Ref"]) for m in watched] == [
+        ("AWS/Lambda", "Errors", "RouteFunction"),
+        ("AWS/Lambda", "Errors", "ExecuteFunction"),
+    ]
+    assert (alarm["Threshold"], alarm["EvaluationPeriods"]) == (1, 1)
 
 
 def of_aws(template: dict[str, Any]) -> list[dict[str, Any]]:
     return [a for a in alarms(template).values() if str(a.get("Namespace")).startswith("AWS/")]
+
+
+def test_the_alarm_of_reviews_is_on_as_long_as_an_order_waits(template: dict[str, Any]) -> None:
+    alarm = alarms(template)["NeedsReviewAlarm"]
+    assert alarm["MetricName"] == ORDERS_NEEDING_REVIEW.name
+    assert (alarm["Statistic"], alarm["Threshold"], alarm["EvaluationPeriods"]) == ("Maximum", 1, 1)
+    assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
+    # A sweep that did not count ends no alarm.
+    assert alarm["TreatMissingData"] == "ignore"
 
 
 def test_alarms_on_log_lines_wait_for_lines_that_are_written(template: dict[str, Any]) -> None:
@@ -374,7 +468,7 @@ def test_alarms_on_log_lines_wait_for_lines_that_are_written(template: dict[str,
         if resource["Type"] == "AWS::Logs::MetricFilter":
             [metric] = resource["Properties"]["MetricTransformations"]
             counted[metric["MetricName"]] = resource["Properties"]["FilterPattern"]
-    assert set(counted) == {"OrdersNeedReview", "LedgerDifferences", "VisibilityLags"}
+    assert set(counted) == {"OrdersNeedReview", "VisibilityLags"}
     assert set(counted) <= {a.get("MetricName") for a in alarms(template).values()}
     services = REPOSITORY / "layers" / "sor_core" / "sor_core" / "services"
     said = " ".join(path.read_text(encoding="utf-8") for path in services.glob("*.py"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import subprocess
@@ -23,6 +24,8 @@ from tests.template.samconfig import environments, overrides
 FUNCTIONS = ("RouteFunction", "ExecuteFunction", "ExecuteTaskFunction", "HealthProbeFunction")
 CODE_DEPLOY_ALARMS = 10
 """The most of a deployment group (AWS, "CodeDeploy quotas")."""
+UNRESERVED = 100
+"""What Lambda wants to remain for functions without a reservation ("Configuring reserved concurrency")."""
 STAGES = ("dev", "prod")
 
 
@@ -67,11 +70,21 @@ def test_its_own_alarm_looks_at_the_version_that_the_alias_moves_to(
     assert alarm["TreatMissingData"] == "notBreaching"
 
 
+def test_what_is_called_once_a_day_moves_to_a_new_version_at_once(translated: dict[str, Any]) -> None:
+    """No shift of minutes would meet it; the stack's own rollback takes it back with the rest."""
+    resources = translated["Resources"]
+    assert "UpdatePolicy" not in resources["ReconciliationFunctionAliaslive"]
+    assert "ReconciliationFunctionDeploymentGroup" not in resources
+
+
 def test_orders_gone_astray_take_back_what_executes(translated: dict[str, Any]) -> None:
     stack = Rendered(translated, "sor")
     for function in ("ExecuteFunction", "ExecuteTaskFunction"):
         alarms = stack.resources[f"{function}DeploymentGroup"]["Properties"]["AlarmConfiguration"]["Alarms"]
-        assert {"sor-UnknownOutcomesAlarm", "sor-NeedsReviewAlarm"} <= {alarm["Name"] for alarm in alarms}
+        names = {alarm["Name"] for alarm in alarms}
+        assert {"sor-UnknownOutcomesAlarm", "sor-NeedsReviewCanaryAlarm"} <= names
+        # It is on for days where an order waits, and would stop every deployment.
+        assert "sor-NeedsReviewAlarm" not in names
 
 
 def test_the_ways_to_shift_are_those_that_the_mapping_knows(template: dict[str, Any]) -> None:
@@ -121,7 +134,7 @@ def test_versions_that_were_replaced_are_kept_for_the_alias_to_go_back_to(transl
         for resource in translated["Resources"].values()
         if resource["Type"] in {"AWS::Lambda::Version", "AWS::Lambda::LayerVersion"}
     ]
-    assert kept == ["Retain"] * 5
+    assert kept == ["Retain"] * 6
 
 
 def test_each_exception_to_checkov_says_why(template: dict[str, Any]) -> None:
@@ -179,7 +192,32 @@ def test_dev_may_lose_little_and_prod_is_watched(template: dict[str, Any]) -> No
     assert [assertion["Assert"] for assertion in rule["Assertions"]] == [
         {"Fn::Not": [{"Fn::Equals": [{"Ref": "AlarmTopicArn"}, ""]}]},
         {"Fn::Equals": [{"Ref": "SorRequireIdempotencyKey"}, "true"]},
+        {"Fn::Contains": [["DEBUG", "INFO", "WARNING"], {"Ref": "SorLogLevel"}]},
     ]
+
+
+def test_prod_writes_the_lines_that_alarms_wait_for(
+    template: dict[str, Any], translated: dict[str, Any]
+) -> None:
+    rule = template["Rules"]["ProductionIsWatchedAndNeverRepeats"]["Assertions"][-1]["Assert"]
+    levels = template["Parameters"]["SorLogLevel"]["AllowedValues"]
+    taken = [level for level in levels if Rendered(translated, "sor", SorLogLevel=level).holds(rule)]
+    waited_for = logging.getLevelNamesMapping()["WARNING"]
+    assert taken == [level for level in levels if logging.getLevelNamesMapping()[level] <= waited_for]
+
+
+def test_waiting_callers_cannot_keep_prod_from_following_orders(translated: dict[str, Any]) -> None:
+    given = {name: overrides("prod").get(name, "") for name in ("TaskConcurrency",)}
+    function = Rendered(translated, "sor-prod", **given).resources["ExecuteTaskFunction"]["Properties"]
+    reserved = int(function["ReservedConcurrentExecutions"])
+    assert reserved > 0
+    without = Rendered(translated, "sor").resources["ExecuteTaskFunction"]["Properties"]
+    assert "ReservedConcurrentExecutions" not in without
+    quota = f"quota of {UNRESERVED + reserved} functions at once"
+    for name in ("docs/deployment.md", "samconfig.toml"):
+        assert quota in (REPOSITORY / name).read_text(encoding="utf-8")
+    operations = (REPOSITORY / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert f"$TASK --reserved-concurrent-executions {reserved}" in operations
 
 
 def notionals(text: str) -> list[Decimal]:

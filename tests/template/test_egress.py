@@ -97,8 +97,8 @@ def test_the_template_takes_what_it_gives(template: dict[str, Any], translated: 
         assert all(re.search(template["Parameters"][name]["AllowedPattern"], each) for each in members)
     stack = Rendered(translated, "sor", **{name: ",".join(members) for name, members in given.items()})
     functions = stack.of_type("AWS::Lambda::Function")
-    assert len(functions) == 4
-    assert [function["VpcConfig"] for function in functions.values()] == [given] * 4
+    assert len(functions) == 5
+    assert [function["VpcConfig"] for function in functions.values()] == [given] * 5
 
 
 def test_without_subnets_the_functions_are_in_no_network(translated: dict[str, Any]) -> None:

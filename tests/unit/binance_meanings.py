@@ -17,7 +17,6 @@ CODES: dict[RejectReason | UnknownWhy, list[int]] = {
     R.UNKNOWN_SYMBOL: [-1121],
     # Without one of their documented texts.
     R.INVALID_REQUEST: [
-        -1013,
         -1014,
         -1020,
         *(-1100, -1101, -1102, -1103, -1104, -1105, -1106, -1108, -1111),
@@ -27,7 +26,7 @@ CODES: dict[RejectReason | UnknownWhy, list[int]] = {
         *(-1176, -1177, -1178, -1179, -1180, -1181, -1182, -1183, -1184, -1185, -1186, -1187),
         *(-1188, -1189, -1190, -1191, -1194, -1196, -1197, -1198, -1199),
     ],
-    R.OTHER: [-2010],
+    R.OTHER: [-1013, -2010],
     # Of sessions of another protocol, of questions, of streams: no answer to an order.
     U.UNEXPECTED_CODE: [
         *(-1033, -1035, -1210, -1211, -1220, -1221, -1222, -1223, -1224, -1225),
@@ -36,7 +35,7 @@ CODES: dict[RejectReason | UnknownWhy, list[int]] = {
 }
 TEXTS: dict[RejectReason | UnknownWhy, list[str]] = {
     R.DUPLICATE_ID: ["Duplicate order sent."],
-    R.OTHER: ["Filter failure: PERCENT_PRICE"],
+    R.OTHER: ["Filter failure: PERCENT_PRICE", "Order would trigger immediately."],
     R.HALTED: [
         "Market is closed.",
         "Rest API trading is not enabled.",
@@ -95,7 +94,6 @@ TEXTS: dict[RejectReason | UnknownWhy, list[str]] = {
         "This price peg cannot be used with this order type.",
         "IcebergQty exceeds QTY.",
         "Unsupported order combination",
-        "Order would trigger immediately.",
         "The relationship of the prices for the orders is not correct.",
         "Filter failure: ICEBERG_PARTS",
         "Filter failure: TRAILING_DELTA",

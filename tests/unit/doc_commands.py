@@ -17,6 +17,8 @@ NOT_RUN = "<!-- not run:"
 """Before a block: its commands are checked and not run. What follows says why."""
 
 ASSIGNMENT = re.compile(r"^([A-Za-z_][A-Za-z0-9_]*)=", re.ASCII)
+KEYWORDS = {"until", "while", "do", "done"}
+"""The shell's own words before a program, or in the place of one."""
 _SEPARATORS = {"|", "||", "&&", ";", "&", "(", ")"}
 
 
@@ -160,6 +162,8 @@ def simple_commands(statement: str) -> list[Simple]:
 
 def _simple(words: list[str]) -> Simple:
     variables = []
+    while words and words[0] in KEYWORDS:
+        words = words[1:]
     while words and (match := ASSIGNMENT.match(words[0])):
         variables.append((match[1], words[0][match.end() :]))
         words = words[1:]

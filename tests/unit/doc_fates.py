@@ -48,7 +48,7 @@ HEAVY_TARGETS = {
 HEAVY_MODULES = {"local", "local.venues", "tests.explorer", "ops.dashboards", "ops.render_dashboards"}
 """Programs of this repository that have tests of their own; those of `benchmarks` besides."""
 
-RUN_PROGRAMS = {"export", "sleep", "cat", "head", "grep", "cd", "echo"}
+RUN_PROGRAMS = {"export", "sleep", "cat", "head", "grep", "cd", "echo", "["}
 CHECKED_PROGRAMS = {
     *("aws-sigv4-proxy", "promtool", "git", "pip", "pipx", "uv", "date", "kill"),
     *(".ci/run", "npm", "checkov", "cfn-lint", "ruff", "mypy", "docker", "schemathesis"),
@@ -173,7 +173,7 @@ def _sor(arguments: Sequence[str]) -> Fate:
     except click.UsageError as error:
         if "does not exist" not in error.format_message():
             raise ValueError(f"sor {' '.join(arguments)}: {error.format_message()}") from error
-    return Fate.CHECKED if name in {"watch", "replay"} else Fate.RUN
+    return Fate.CHECKED if name in {"watch", "record", "replay"} else Fate.RUN
 
 
 def _installed_sor(arguments: Sequence[str]) -> Fate:

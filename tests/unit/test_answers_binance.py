@@ -160,6 +160,23 @@ def test_what_a_hidden_replay_would_explain() -> None:
         assert not got.replay_explainable
 
 
+@pytest.mark.parametrize("code", [-1010, -1013, -2010])
+@pytest.mark.parametrize(
+    "text",
+    ["", "Filter failure: T_PLUS_SELL", "This symbol is under maintenance.", "invalid quantity.", "LOT_SIZE"],
+)
+def test_a_text_that_is_not_listed_is_no_proof(code: int, text: str) -> None:
+    got = said(code, text)
+    assert not isinstance(got, Placed)
+    assert isinstance(got, Unknown) or got.replay_explainable
+
+
+def test_a_request_code_that_is_not_listed_is_no_proof() -> None:
+    documented = {code for codes in CODES.values() for code in codes}
+    for code in set(range(-1199, -1099)) - documented:
+        assert said(code, "new") == Unknown(U.UNEXPECTED_CODE, "new", str(code))
+
+
 @pytest.mark.parametrize("code", [1, 0, -1, -999, -1099, -1200, -3000, -21002, 10**12])
 def test_codes_that_are_not_listed_leave_it_open(code: int) -> None:
     assert said(code) == Unknown(U.UNEXPECTED_CODE, "", str(code))

@@ -20,6 +20,7 @@ from sor_core.api.execute import (
     parse_order_id,
     parse_orders_query,
     parse_review,
+    parse_reviews_query,
     parse_switch,
     parse_wait,
 )
@@ -29,6 +30,7 @@ from sor_core.domain.order import OrderType, Side, Strategy
 from sor_core.execution.protocol import TradingMode
 from sor_core.execution.record import TimeInForce
 from sor_core.execution.request import ExecuteRequest
+from sor_core.ports_trading import Standing
 
 RULES = ExecuteRules(("binance", "coinbase", "kraken"), Decimal(100), require_key=False)
 MARKET = {"symbol": "BTC/USDT", "side": "buy", "type": "market", "amount": 1}
@@ -354,6 +356,33 @@ def test_a_list_that_cannot_be_given_is_refused(query: dict[str, str]) -> None:
     with pytest.raises(ProblemError) as caught:
         parse_orders_query(query)
     assert fields(caught.value.problem) == list(query)
+
+
+@pytest.mark.parametrize(
+    ("query", "read"),
+    [
+        ({}, (Standing.NEEDS_REVIEW, 20, None)),
+        ({"status": "needs_review"}, (Standing.NEEDS_REVIEW, 20, None)),
+        ({"status": "open", "limit": "3", "cursor": "c"}, (Standing.OPEN, 3, "c")),
+    ],
+)
+def test_the_reviews_are_asked_for(query: dict[str, str], read: tuple[Standing, int, str | None]) -> None:
+    assert parse_reviews_query(query) == read
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *({"status": text} for text in ("", "filled", "OPEN", "open ", "1", "\u0665")),
+        {"limit": "0"},
+        {"cursor": "a b"},
+        {"status": "filled", "limit": "0", "cursor": "a b"},
+    ],
+)
+def test_reviews_that_cannot_be_given_are_refused(query: dict[str, str]) -> None:
+    with pytest.raises(ProblemError) as caught:
+        parse_reviews_query(query)
+    assert (caught.value.problem.kind, fields(caught.value.problem)) == (Kind.INVALID_REQUEST, list(query))
 
 
 def test_an_order_id_is_32_hex_digits() -> None:

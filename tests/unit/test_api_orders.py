@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -22,6 +23,7 @@ from sor_core.api.orders import (
     order_status_code,
     orders_page,
     refusal_problem,
+    reviews_page,
     switch_answer,
 )
 from sor_core.domain.decision import Decision
@@ -40,7 +42,7 @@ from sor_core.domain.trading import (
     WouldTake,
 )
 from sor_core.execution.protocol import TradingMode
-from sor_core.execution.record import AttemptState, Event, OrderRecord
+from sor_core.execution.record import Attempt, AttemptState, Event, OrderRecord
 from sor_core.execution.request import CheckedLeg, RefusalReason, Refused
 from sor_core.ports_trading import Page, Switch
 from sor_core.routing.decide import decide
@@ -338,3 +340,41 @@ def test_a_silent_ledger_is_a_503_that_tells_how_to_ask_again() -> None:
 def test_other_problems() -> None:
     assert order_not_found_problem().kind.status == 404
     assert cursor_problem().kind.status == 422
+
+
+# Orders that are not done with ------------------------------------------------------------------------
+
+
+def waiting(*attempts: Attempt, **changes: Any) -> dict[str, Any]:
+    page = reviews_page(Page((record(*attempts, **changes),), "on"))
+    assert page["cursor"] == "on"
+    [shown] = page["orders"]
+    found: dict[str, Any] = shown
+    return found
+
+
+def test_of_an_order_under_review_what_is_unclear_is_shown_and_since_when() -> None:
+    unclear = replace(UNKNOWN, number=2)
+    shown = waiting(HALF, unclear, ended=OrderStatus.NEEDS_REVIEW)
+    assert (shown["since"], shown["due_at"], shown["why"]) == (NOW_MS + 900, None, "because")
+    assert (shown["caller"], shown["status"]) == ("arn:aws:iam::1:user/a", "needs_review")
+    assert [(a["number"], a["state"], a["detail"]) for a in shown["attempts"]] == [
+        (2, "unknown", "timeout: no answer")
+    ]
+    assert shown["attempts"][0]["intended_at"] == NOW_MS
+
+
+def test_where_a_venue_contradicted_itself_every_attempt_is_shown() -> None:
+    told = {"ended": OrderStatus.NEEDS_REVIEW, "contradiction": "filled after all"}
+    assert [a["state"] for a in waiting(FILLED, NEVER, **told)["attempts"]] == ["ended", "never"]
+
+
+def test_an_open_order_is_due_and_needs_nobody() -> None:
+    shown = waiting(UNKNOWN)
+    assert (shown["since"], shown["due_at"], shown["why"]) == (None, NOW_MS + 30_000, None)
+
+
+def test_what_is_sent_to_a_venue_is_shown_in_no_list() -> None:
+    secret = replace(UNKNOWN.request, path="/secret-path", body=b"secret-body")
+    hidden = waiting(replace(UNKNOWN, request=secret, owner="secret-owner"), owner="secret-owner")
+    assert "secret" not in dumps(hidden)

@@ -11,6 +11,7 @@ from sor_core.adapters.venues.binance import limits as binance
 from sor_core.adapters.venues.budget import (
     Bucket,
     Budget,
+    Params,
     Purpose,
     VenueBudget,
     Window,
@@ -185,6 +186,27 @@ def test_what_kraken_counts() -> None:
     assert kraken.costs("POST", "/0/private/ClosedOrders", {}) == {"private": 2}
     assert kraken.costs("POST", "/0/private/AddOrder", {"pair": "XBTUSD"}) == {"engine:XBTUSD": 1}
     assert kraken.costs("POST", "/0/private/CancelOrder", {"pair": "XBTUSD"}) == {"engine:XBTUSD": 8}
+
+
+@pytest.mark.parametrize(
+    ("age_s", "cost"),
+    [(-1, 8), (0, 8), (4.999, 8), (5, 6), (10, 5), (15, 4), (45, 2), (90, 1), (299, 1), (300, 0), (9999, 0)],
+)
+def test_a_cancel_at_kraken_costs_by_the_age_of_its_order(age_s: float, cost: int) -> None:
+    asked: Params = {"pair": "XBTUSD", "age_ms": round(age_s * 1000)}
+    assert kraken.costs("POST", "/0/private/CancelOrder", asked) == {"engine:XBTUSD": cost}
+
+
+def test_krakens_model_holds_no_cancel_back() -> None:
+    clock = ManualClock(NOW_MS)
+    gate = VenueBudget(kraken.RULES, clock).gate(Purpose.ACCOUNT)
+    fresh: Params = {"pair": "XBTUSD", "age_ms": 0}
+    assert [gate.wait_s("POST", "/0/private/CancelOrder", fresh) for _ in range(20)] == [0.0] * 20
+    # It is counted: new orders of that pair wait, those of another do not.
+    assert gate.wait_s("POST", "/0/private/AddOrder", {"pair": "XBTUSD"}) == pytest.approx(1.0)
+    assert gate.wait_s("POST", "/0/private/AddOrder", {"pair": "ETHUSD"}) == 0.0
+    gate.learn(answer(body=b'{"error":["EService:Throttled: 1700000099"]}'))
+    assert gate.wait_s("POST", "/0/private/CancelOrder", fresh) == 5.0, "the venue wants us away"
 
 
 def test_krakens_questions_yield_by_the_model() -> None:

@@ -256,6 +256,7 @@ def test_nobody_there_is_an_exit_code_of_its_own() -> None:
         ("route", "BTC/USDT", "--side", "buy", "--amount", "1e3"),
         ("execute", *ORDER, "--wait", "25"),
         ("halt",),
+        ("reviews", "--status", "filled"),
         ("review", "o1", "--attempt", "1", "--note", "n"),
         ("review", "o1", "--attempt", "0", "--resolution", "never_placed", "--note", "n"),
         ("status", "--url", "ftp://x"),
@@ -283,6 +284,13 @@ def test_wrong_usage_is_an_exit_code_of_its_own_and_sends_nothing(
     [
         (("status",), "GET", "/api/exchanges/status", None),
         (("orders", "--limit", "5", "--cursor", "a+b"), "GET", "/api/orders?limit=5&cursor=a%2Bb", None),
+        (("reviews",), "GET", "/api/reviews", None),
+        (
+            ("reviews", "--status", "open", "--limit", "5", "--cursor", "a"),
+            "GET",
+            "/api/reviews?status=open&limit=5&cursor=a",
+            None,
+        ),
         (("order", "o/1"), "GET", "/api/orders/o%2F1", None),
         (("cancel", "o1"), "DELETE", "/api/orders/o1", None),
         (("trading",), "GET", "/api/trading", None),
@@ -326,6 +334,20 @@ def test_lists_are_tables_and_markup_in_an_answer_is_only_text(api: Server) -> N
     assert "[red]o2" in shown
     assert "legs.n" in shown
     assert "next_cursor" in shown
+
+
+def test_an_order_that_waits_for_a_person_is_a_line_with_what_is_unclear(api: Server) -> None:
+    unclear = {"number": 2, "venue": "coinbase", "state": "unknown", "detail": "timeout: no answer"}
+    order = {"order_id": "o1", "caller": "arn:aws:iam::1:user/a", "since": 0, "attempts": [unclear]}
+    document = {"orders": [order, {**order, "order_id": "o2", "attempts": []}], "cursor": None}
+    api.answers(document)
+
+    lines = run("reviews", url=api.url).stdout.splitlines()
+
+    [told] = [line for line in lines if line.startswith("o1 ")]
+    assert "1970-01-01 00:00:00.000 UTC" in told
+    assert told.endswith("arn:aws:iam::1:user/a  2 coinbase unknown timeout: no answer")
+    assert json.loads(run("reviews", "--json", url=api.url).stdout) == document
 
 
 def test_an_object_of_objects_is_a_table_of_them(api: Server) -> None:
@@ -452,6 +474,7 @@ COMMANDS = (
     ("execute", *ORDER),
     ("cancel", "o1"),
     ("review", "o1"),
+    ("reviews",),
     ("halt", "--reason", "r"),
     ("watch", "BTC/USDT", "--once", "--amount", "1"),
 )

@@ -20,6 +20,7 @@ from local.template import load, parameter_of_variable
 from local.venues.config import config_from_environment
 from sor_core.adapters.dynamo_state import FORGET_BOOK_AFTER_MS
 from sor_core.adapters.sqs_probes import PROBE_MESSAGE
+from sor_core.adapters.venues.kraken.trading import TURN_MARGIN_MS
 from sor_core.api.answers import route_answer
 from sor_core.api.execute import (
     DEFAULT_LIMIT,
@@ -35,7 +36,7 @@ from sor_core.api.execute import (
     parse_switch,
 )
 from sor_core.api.http import MAX_BODY_BYTES
-from sor_core.api.orders import dry_run_answer, order_answer, order_detail, switch_answer
+from sor_core.api.orders import dry_run_answer, order_answer, order_detail, reviews_page, switch_answer
 from sor_core.api.problems import Kind
 from sor_core.api.schemas import RouteRequest
 from sor_core.api.status import status_answer
@@ -58,7 +59,7 @@ from sor_core.health.measure import (
     fold,
 )
 from sor_core.health.windows import KEPT_HOURS, KEPT_MINUTES, RECENT_MINUTES
-from sor_core.ports_trading import Switch
+from sor_core.ports_trading import Page, Standing, Switch
 from sor_core.routing.allocate import MAX_NODES
 from sor_core.routing.candidates import build_field, price_cap
 from sor_core.routing.decide import decide
@@ -68,6 +69,7 @@ from sor_core.routing.screen import arrival_mid
 from sor_core.routing.strategies import surcharge_bps
 from sor_core.services.call_health import FLUSH_AFTER_FAILURE_MS, FLUSH_EVERY_MS, REACHED_WITHIN_MS
 from sor_core.services.call_health import FLUSH_TIMEOUT_S as HEALTH_FLUSH_TIMEOUT_S
+from sor_core.services.desk import PLACE_TIMEOUT_S, SEND_WITHIN_MS
 from sor_core.services.gather import FLUSH_TIMEOUT_S, INSTRUMENT_TTL_MS, LEASE_POLL_S, NOT_LISTED_TTL_MS
 from sor_core.services.probe import CALL_TIMEOUT_S, NEAR_BAND_BPS, VENUE_BUDGET_S
 from sor_core.services.route import STATE_TIMEOUT_S, Routed
@@ -83,8 +85,9 @@ def page(name: str) -> str:
     return (REPOSITORY / "docs" / name).read_text(encoding="utf-8")
 
 
-API, CONFIGURATION, DECISION, ARCHITECTURE, HEALTH = (
-    page(f"{name}.md") for name in ("api", "configuration", "decision", "architecture", "health")
+API, CONFIGURATION, DECISION, ARCHITECTURE, HEALTH, EXECUTION, OPERATIONS = (
+    page(f"{name}.md")
+    for name in ("api", "configuration", "decision", "architecture", "health", "execution", "operations")
 )
 
 
@@ -216,7 +219,7 @@ METHODS = ("GET ", "POST ", "PUT ", "DELETE ")
 def test_every_path_stands_in_the_table_and_no_other_does() -> None:
     served = []
     for app in sorted((REPOSITORY / "functions").glob("*/app.py")):
-        found = re.findall(r'@routes\.on\("(\w+)", "(.+)"\)', app.read_text(encoding="utf-8"))
+        found = re.findall(r'@routes\.on\("(\w+)", "([^"]+)"', app.read_text(encoding="utf-8"))
         served += [f"{method} {path}" for method, path in found]
     events = [
         event["Properties"]
@@ -386,6 +389,18 @@ def test_every_field_of_an_orders_detail_stands_in_its_table() -> None:
     assert codes(ordered)[:-1] == list(detail["terms"]["ordered"])
 
 
+def test_every_field_and_parameter_of_the_reviews_stands_in_its_table() -> None:
+    unclear = record(attempt(1, AttemptState.UNKNOWN), ended=OrderStatus.NEEDS_REVIEW)
+    [waiting] = reviews_page(Page((unclear,), None))["orders"]
+    text = section(API, "## GET /api/reviews")
+    parameters, fields, added = (first_codes(table) for table in tables(text))
+    assert parameters == ["status", "limit", "cursor"]
+    assert fields == list(waiting)
+    assert [*order_answer(unclear)["attempts"][0], *added] == list(waiting["attempts"][0])
+    [values] = (row[1] for row in rows(text) if codes(row[0]) == ["status"])
+    assert codes(values) == [*Standing, Standing.NEEDS_REVIEW]
+
+
 def test_every_field_of_a_dry_run_stands_in_its_table() -> None:
     outcomes = (
         WouldTake(),
@@ -499,6 +514,11 @@ def test_every_json_example_is_json(text: str) -> None:
         (ARCHITECTURE, f"schedules those of the next {60 + TICK_JITTER_S} s"),
         (ARCHITECTURE, f"A call is given {CALL_TIMEOUT_S:g} s"),
         (ARCHITECTURE, f"is begun after {VENUE_BUDGET_S:g} s"),
+        (EXECUTION, f"sent by the process that wrote it, once, within {SEND_WITHIN_MS / 1000:g} s"),
+        (EXECUTION, f"may still leave within its {SEND_WITHIN_MS / 1000:g} s"),
+        (OPERATIONS, f"may still leave within {SEND_WITHIN_MS / 1000:g} s"),
+        (OPERATIONS, f"within the {SEND_WITHIN_MS / 1000:g} s in which it may leave"),
+        (OPERATIONS, f"away for {PLACE_TIMEOUT_S + TURN_MARGIN_MS / 1000:g} s at most"),
     ],
 )
 def test_a_number_is_that_of_the_code(text: str, told: str) -> None:

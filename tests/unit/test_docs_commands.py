@@ -91,3 +91,6 @@ def test_commands_are_taken_as_a_shell_takes_them() -> None:
     assigned, inner = simple_commands(inside)
     assert (assigned.variables, assigned.words) == ((("X", "SUBSTITUTED:live"),), ())
     assert inner.words == ("aws", "a", "b", "--query", "c[?d==`e`]", "--output", "text")
+    looped = simple_commands('until [ "$(aws a b)" = X ]; do sleep 5; done && aws c d &&')
+    words = [("[", "SUBSTITUTED", "=", "X", "]"), ("sleep", "5"), (), ("aws", "c", "d"), ("aws", "a", "b")]
+    assert [command.words for command in looped] == words

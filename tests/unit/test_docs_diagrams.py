@@ -46,8 +46,9 @@ def test_the_overview_has_every_resource_that_runs_or_keeps_and_no_other() -> No
 def test_the_overviews_arrows_to_tables_are_those_of_the_roles() -> None:
     arrows = edges(diagram("RouteFunction"))
     resources = load()["Resources"]
-    for function in ("Route", "Execute", "ExecuteTask", "HealthProbe"):
-        policies = json.dumps(resources[f"{function}Role"], default=str)
+    for function in ("Route", "Execute", "ExecuteTask", "Reconciliation", "HealthProbe"):
+        role = resources[f"{function}Function"]["Properties"]["Role"]["Fn::GetAtt"][0]
+        policies = json.dumps(resources[role], default=str)
         for table in ("StateTable", "OrdersTable"):
             assert ((f"{function}Function", table) in arrows) is (table in policies), function
         assert (("keys", f"{function}Function") in arrows) is ("secretsmanager:" in policies)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from sor_core.api.http import (
     json_answer,
     path_of,
     query_of,
+    sent_once,
     signer,
     wants_fresh,
 )
@@ -91,6 +93,30 @@ def test_a_name_without_a_value_is_not_there() -> None:
     assert query_of(event(queryStringParameters={"limit": None})) == {}
 
 
+@pytest.mark.parametrize(
+    "several",
+    [
+        {"multiValueHeaders": {"Idempotency-Key": ["a", "b"]}},
+        {"multiValueHeaders": {"Idempotency-Key": ["a", "a"]}},
+        {"multiValueHeaders": {"idempotency-key": ["a"], "Idempotency-Key": ["b"]}},
+        {"headers": {"idempotency-key": "a", "Idempotency-Key": "b"}},
+    ],
+)
+def test_a_header_that_may_come_once_is_refused_when_it_comes_twice(several: dict[str, Any]) -> None:
+    with pytest.raises(ProblemError) as caught:
+        sent_once(event(**several), "Idempotency-Key")
+    problem = caught.value.problem
+    assert problem.kind is Kind.INVALID_REQUEST
+    assert [(e.field, e.expected) for e in problem.errors] == [("Idempotency-Key", "once")]
+
+
+@pytest.mark.parametrize("value", ["k", "a, b"])
+def test_one_header_is_one_whatever_stands_in_it(value: str) -> None:
+    one = event(headers={"idempotency-key": value}, multiValueHeaders={"idempotency-key": [value]})
+    sent_once(one, "Idempotency-Key")
+    sent_once(event(headers=None, multiValueHeaders=None), "Idempotency-Key")
+
+
 @pytest.mark.parametrize("value", ["no-cache", "No-Cache", "max-age=0, no-cache", "max-age=0 ,no-cache "])
 @pytest.mark.parametrize("name", ["Cache-Control", "cache-control"])
 def test_a_caller_who_wants_nothing_cached_is_heard(name: str, value: str) -> None:
@@ -147,3 +173,53 @@ def test_what_nobody_serves_is_a_problem_of_its_own(parts: dict[str, Any]) -> No
 def test_a_problem_says_when_to_come_back() -> None:
     answer = serve(httpMethod="DELETE", resource="/api/orders/{order_id}")
     assert (answer["statusCode"], answer["headers"]["Retry-After"]) == (503, "5")
+
+
+# Queries -------------------------------------------------------------------------------------------
+
+
+def asked(query: dict[str, list[str]], *known: str) -> tuple[int, Any]:
+    routes = Routes()
+    routes.on("GET", "/x", *known)(lambda _: json_answer({}))
+    once = {name: values[-1] for name, values in query.items()} or None
+    parts = {"queryStringParameters": once, "multiValueQueryStringParameters": query or None}
+    answer = routes(event(httpMethod="GET", resource="/x", **parts))
+    return answer["statusCode"], json.loads(answer["body"])
+
+
+@pytest.mark.parametrize("query", [{}, {"limit": ["2"]}, {"limit": [""], "cursor": ["a"]}])
+def test_parameters_that_mean_something_may_come_once(query: dict[str, list[str]]) -> None:
+    assert asked(query, "limit", "cursor") == (200, {})
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "expected"),
+    [
+        ({"dry_run": ["true"]}, "dry_run", "no such parameter; known here: limit, cursor"),
+        ({"Limit": ["1"]}, "Limit", "no such parameter; known here: limit, cursor"),
+        ({"": [""]}, "", "no such parameter; known here: limit, cursor"),
+        ({"limit": ["1", "1"]}, "limit", "once; known here: limit, cursor"),
+        ({"\ud800" + "x" * 99: ["1"]}, "\\ud800" + "x" * 63, "no such parameter; known here: limit, cursor"),
+    ],
+)
+def test_any_other_is_refused_by_its_name(query: dict[str, list[str]], field: str, expected: str) -> None:
+    status, problem = asked(query, "limit", "cursor")
+    assert (status, problem["type"]) == (422, "urn:sor:problem:invalid-request")
+    assert problem["errors"] == [{"field": field, "expected": expected}]
+
+
+def test_where_none_is_known_that_is_said() -> None:
+    _, problem = asked({"a": ["1"]})
+    assert problem["detail"] == "a: expected no such parameter; none is known here"
+
+
+def test_what_stands_in_one_of_the_gateways_two_lists_alone_is_seen() -> None:
+    routes = Routes()
+    routes.on("GET", "/x")(lambda _: json_answer({}))
+    for name in ("queryStringParameters", "multiValueQueryStringParameters"):
+        assert routes(event(httpMethod="GET", resource="/x", **{name: {"a": None}}))["statusCode"] == 422
+
+
+def test_a_signature_in_the_query_is_the_gateways() -> None:
+    assert asked({"X-Amz-Signature": ["a"], "X-Amz-Credential": ["b"]})[0] == 200
+    assert asked({"X-Amz-Anything": ["a"]})[0] == 422

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 from functools import partial
@@ -12,15 +14,15 @@ from hypothesis import strategies as st
 from sor_core.domain.order import Side
 from sor_core.routing.ladder import (
     FINEST_PLACES,
-    FIRST_BLOCK,
     FinerThanScaleError,
     Ladder,
     MalformedBookError,
     Scale,
+    numbers,
     scaled_int,
-    walk,
 )
-from sor_core.routing.score import depth_of, depth_of_whole, holds_in_band, liquidity_score, notional_of
+from sor_core.routing.score import depth_beyond, depth_of, held_in_band, liquidity_score, notional_of
+from sor_core.routing.walk import FIRST_BLOCK, walk
 
 SCALE = Scale(2, 3)
 climb = partial(walk, scale=SCALE, enough_size=None, enough_notional=None)
@@ -98,7 +100,11 @@ def test_conversion_is_exact(digits: int, places: int) -> None:
     assert scaled_int(f"{value:f}", 8) == value.scaleb(8)
 
 
-PLAIN = st.decimals(0, 10**19, allow_nan=False, places=0) | st.decimals(0, 10**7, allow_nan=False, places=9)
+PLAIN = (
+    st.decimals(0, 10**19, allow_nan=False, places=0)
+    | st.decimals(0, 10**7, allow_nan=False, places=9)
+    | st.integers(2**53 - 3, 2**53 + 3).map(Decimal)
+)
 """Around all that a double can hold of a decimal, and of an integer."""
 
 
@@ -107,14 +113,14 @@ PLAIN = st.decimals(0, 10**19, allow_nan=False, places=0) | st.decimals(0, 10**7
 @given(
     st.lists(PLAIN, min_size=1, max_size=5),
     st.integers(-3, 8),
-    st.integers(0, 10),
+    st.lists(st.sampled_from((0, 0, 1, 8, 10, 30, 44)), min_size=5, max_size=5),
     st.integers(0, FINEST_PLACES),
 )
 def test_many_numbers_at_once_are_the_same_as_each_alone(
-    values: list[Decimal], shift: int, zeros: int, places: int
+    values: list[Decimal], shift: int, zeros: list[int], places: int
 ) -> None:
     texts = [f"{value.scaleb(-shift):f}" for value in values]
-    texts = [text + "0" * zeros if "." in text else text for text in texts]
+    texts = [text + "0" * more if "." in text else text for text, more in zip(texts, zeros, strict=False)]
     scale = Scale(0, places)
     try:
         expected: object = [size for size in (scaled_int(text, places) for text in texts) if size]
@@ -157,6 +163,63 @@ def test_a_number_next_to_a_whole_one_is_not_taken_for_it(whole: int) -> None:
         hidden = f"{whole}.{'0' * (digits - 1)}1"
         with pytest.raises(FinerThanScaleError):
             climb([["1", "1"], ["1", hidden]], Side.BUY, scale=Scale(0, 0), cap=None)
+
+
+@pytest.mark.parametrize("number", [2**53 - 1, 2**53, 2**53 + 1, 2**53 + 2, 9_999_999_999_999_999])
+def test_a_whole_number_that_no_double_holds_is_exact(number: int) -> None:
+    assert climb([["1", str(number)]], Side.BUY, scale=Scale(0, 0), cap=None).depth == number
+
+
+@pytest.mark.parametrize("neighbour", ["1", "1.0", "01"])
+def test_too_long_a_number_is_malformed_however_its_neighbour_is_written(neighbour: str) -> None:
+    levels = [["1.0", neighbour], ["2.0", "5." + "0" * 44]]
+
+    with pytest.raises(MalformedBookError):
+        climb(levels, Side.BUY, cap=None)
+
+
+@seed(20261122)
+@settings(max_examples=500, deadline=None)
+@given(
+    st.lists(
+        st.text('0123456789.eE+-_,[]"n \n\u0661', max_size=5)
+        | st.from_regex(r"[0-9]{1,25}(\.[0-9]{0,25})?\Z"),
+        max_size=5,
+    )
+)
+def test_summed_numbers_are_the_doubles_of_plain_decimals_and_nothing_else(texts: list[str]) -> None:
+    plain = all(re.fullmatch(r"[0-9]+(\.[0-9]*)?", text, re.ASCII) for text in texts)
+
+    if not plain:
+        with pytest.raises(MalformedBookError):
+            numbers(texts)
+        return
+    assert numbers(texts) == [float(text) for text in texts]
+
+
+@pytest.mark.parametrize("odd", [10**400, "9" * 400, "1e400", None, 5, "-3", "nan", "inf", " 1", "1_0"])
+@pytest.mark.parametrize("at", [1, 50])
+def test_an_odd_size_within_reach_is_malformed_however_deep(odd: object, at: int) -> None:
+    levels: list[list[object]] = [[f"{100 + n / 1000}", "1"] for n in range(100)]
+    levels[at][1] = odd
+
+    with pytest.raises(MalformedBookError):
+        depth_of(levels, Side.BUY, 100.0, 100.2)
+    with pytest.raises(MalformedBookError):
+        held_in_band(levels, Side.BUY, 100.0, math.inf)
+
+
+@pytest.mark.parametrize("odd", [["150", "x"], ["150", "1"], ["150", "-1"]])
+def test_what_comes_after_the_first_level_out_of_reach_does_not_count(odd: list[str]) -> None:
+    levels = [["100", "5"], odd, ["100.1", "9"]]
+
+    assert depth_of(levels, Side.BUY, 100.0, 101.0, read=1) == depth_of(levels[:1], Side.BUY, 100.0, 101.0)
+    assert held_in_band(levels, Side.BUY, 100.0, math.inf) == 500
+
+
+def test_sums_that_no_double_holds_are_malformed() -> None:
+    with pytest.raises(MalformedBookError):
+        depth_of([["100", "9" * 150]], Side.BUY, 100.0, 101.0)
 
 
 @pytest.mark.parametrize(
@@ -229,19 +292,21 @@ def test_a_whole_ladder_gives_the_depth_that_its_book_does(
     if isinstance(one_by_one(levels, side, None, None, None), type):
         return
     ladder = climb(levels, side, cap=cap)
-    found = depth_of_whole(ladder, side, mid, cap / 100, SCALE)
+    found = depth_beyond(ladder, levels, side, mid, cap / 100, SCALE)
 
     expected = depth_of(levels, side, mid, cap / 100)
-    assert found is not None
     assert found.size_within_cap == pytest.approx(expected.size_within_cap)
     assert found.notional_in_band == pytest.approx(expected.notional_in_band)
 
 
-def test_a_ladder_that_does_not_reach_the_bands_edge_does_not_tell_the_depth() -> None:
+@pytest.mark.parametrize("cap", [10_020, 10_060])
+def test_a_ladder_that_does_not_reach_the_bands_edge_does_not_tell_the_depth(cap: int) -> None:
     levels = [["100.00", "1.0"], ["100.20", "1.0"], ["100.30", "1.0"]]
 
-    assert depth_of_whole(climb(levels, Side.BUY, cap=10_020), Side.BUY, 100.0, 100.2, SCALE) is None
-    assert depth_of_whole(climb(levels, Side.BUY, cap=10_060), Side.BUY, 100.0, 100.6, SCALE) is not None
+    depth = depth_beyond(climb(levels, Side.BUY, cap=cap), levels, Side.BUY, 100.0, cap / 100, SCALE)
+
+    assert depth.notional_in_band == pytest.approx(300)
+    assert depth.size_within_cap == pytest.approx(2 if cap == 10_020 else 3)
 
 
 def test_the_cap_ends_the_walk() -> None:
@@ -290,4 +355,5 @@ def test_the_quick_look_agrees_with_the_whole_depth(sizes: list[int], notional: 
     levels = [[str(100 + n / 10), str(size)] for n, size in enumerate(sizes)]
     whole = depth_of(levels, Side.BUY, 100.0, 100.0).notional_in_band
 
-    assert holds_in_band(levels, Side.BUY, 100.0, notional) == (whole >= notional)
+    assert (held_in_band(levels, Side.BUY, 100.0, notional) >= notional) == (whole >= notional)
+    assert held_in_band(levels, Side.BUY, 100.0, math.inf) == pytest.approx(whole)

@@ -42,7 +42,7 @@ def test_before_anything_happened_counters_stand_at_zero_and_gauges_are_missing(
     assert 'failover_events_total{from_exchange="kraken",to_exchange="kraken"}' not in found
     gauges = {name for name, metric in METRICS.items() if metric.kind is Kind.GAUGE}
     told = {name.partition("{")[0] for name in found} & gauges
-    assert told == {"orders_needing_review", "exchanges_healthy"}
+    assert told == {"exchanges_healthy"}
     assert not [name for name in found if "coinbase" in name]  # not configured
 
 
@@ -65,16 +65,19 @@ def test_buckets_are_cumulative() -> None:
     assert found["routing_decision_seconds_sum"] == 33.5
 
 
-def test_the_hit_rate_and_the_reviews_follow_from_counters() -> None:
+def test_the_hit_rate_follows_from_counters() -> None:
     counts: dict[Series, float] = {
         ("routing_cache_lookups_total", ("hit",)): 30.0,
         ("routing_cache_lookups_total", ("miss",)): 10.0,
-        ("orders_total", ("needs_review",)): 3.0,
-        ("orders_reviewed_total", ()): 1.0,
     }
     found = samples(Totals(counts=counts))
     assert found["routing_cache_hit_rate"] == 0.75
-    assert found["orders_needing_review"] == 2
+
+
+def test_how_many_orders_need_review_is_what_the_last_sweep_counted() -> None:
+    counts: dict[Series, float] = {("orders_total", ("needs_review",)): 3.0}
+    levels: dict[Series, float] = {("orders_needing_review", ()): 2.0}
+    assert samples(Totals(counts=counts, levels=levels))["orders_needing_review"] == 2
 
 
 def test_the_venues_health_is_as_stored_and_left_out_once_it_is_old() -> None:

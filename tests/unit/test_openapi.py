@@ -40,6 +40,7 @@ from sor_core.api.orders import (
     orders_page,
     receipt_not_found_problem,
     refusal_problem,
+    reviews_page,
     switch_answer,
     venue_answer,
 )
@@ -210,6 +211,16 @@ def test_orders_under_way(state: AttemptState) -> None:
         "venues": [venue_answer(BOUGHT, BOUGHT.order, ""), venue_answer(REFUSED, None, "timeout")],
     }
     assert errors_of("Evidence", evidence) == []
+
+
+@pytest.mark.parametrize("state", AttemptState)
+@pytest.mark.parametrize("ended", [OrderStatus.NEEDS_REVIEW, None])
+def test_orders_that_are_not_done_with(state: AttemptState, ended: OrderStatus | None) -> None:
+    standing = record(replace(BOUGHT, state=state), REFUSED, ended=ended, contradiction="filled after all")
+    answer = reviews_page(Page((standing,), "cursor"))
+    assert len(answer["orders"][0]["attempts"]) == 2
+    assert errors_of("ReviewsPage", answer) == []
+    assert errors_of("ReviewsPage", {"orders": [{**answer["orders"][0], "more": 1}], "cursor": None})
 
 
 def test_dry_runs() -> None:

@@ -309,8 +309,8 @@ def cheaper_result(receipt: Json) -> None:
     [
         (cheaper_fee, "result"),
         (coarser_lot, "binance: the leg is off its lot"),
-        (better_level_left_out, "result|prefix"),
-        (better_price, "result|certificate"),
+        (better_level_left_out, "result|prefix|depth"),
+        (better_price, "result|certificate|depth"),
         (healthy_again, "result"),
         (other_strategy, "result"),
         (cheaper_result, r"result.costs.notional: stated '1', must be '\d"),
@@ -383,7 +383,7 @@ def test_what_is_no_level_still_has_a_receipt() -> None:
     odd: Any = [["60001", "1"], ["x"], {"price": 1}, None, [1, 2.5], ["60002", None]]
     seen = [
         *venues(),
-        replace(market("odd"), book=replace(market("odd").book, asks=odd, bids=levels((59_000, 1)))),
+        replace(market("odd"), book=replace(market("odd").book, asks=odd, bids=levels((60_000, 1)))),
     ]
     asked = ORDERS["split"]
     decision = decide(asked, seen, [], POLICY, NOW_MS)

@@ -150,7 +150,10 @@ BAD_FILES = {
     "other json": (b'{"ts": 1}\n', "line 1 is not"),
     "no venues": (b'{"ts": 1, "venues": {}}\n', "line 1 is not"),
     "no levels": (b'{"ts": 1, "venues": {"a": {"bids": [], "asks": []}}}\n', "without levels"),
-    "odd levels": (b'{"ts": 1, "venues": {"a": {"bids": [1], "asks": [2]}}}\n', "without levels"),
+    "odd levels": (
+        b'{"ts": 1, "venues": {"a": {"bids": [1], "asks": [2]}}}\n',
+        "line 1: a, bids, level 1 is not",
+    ),
     "cut short": (gzip.compress(b"x" * 100_000)[:60], "cannot be read"),
 }
 
@@ -168,6 +171,39 @@ def test_a_bad_file_is_refused_in_one_line(tmp_path: Path, name: str) -> None:
     assert "Traceback" not in result.output
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        ["x", "1"],
+        None,
+        ["100.3"],
+        ["nan", "1"],
+        ["100.3", 10**400],
+        ["9" * 400, "1"],
+        ["1", "-1"],
+        7,
+        {},
+        [["1"], "1"],
+        "12",
+        ["1", 2.5],
+        ["1e5", "1"],
+    ],
+)
+def test_a_deep_level_that_is_none_is_told_with_its_place(tmp_path: Path, odd: object) -> None:
+    asks = [["100.1", "500"], ["100.2", "500"]]
+    rows = [
+        {"ts": ROW.ts_ms, "venues": {"a": {"bids": [["99.9", "500"]], "asks": levels}}}
+        for levels in (asks, [*asks, odd])
+    ]
+    path = tmp_path / "books.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+
+    result = run(str(path), "--side", "buy", "--amount", "1")
+
+    assert (result.exit_code, type(result.exception)) == (2, SystemExit)
+    assert "line 2: a, asks, level 3 is not [price, size] in plain decimals" in result.stderr
+
+
 def test_rows_with_other_venues_are_refused(tmp_path: Path) -> None:
     path = recording(tmp_path / "b.gz", ROW, Row(ROW.ts_ms, {"a": ROW.venues["a"]}))
 
@@ -177,7 +213,15 @@ def test_rows_with_other_venues_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--fees", "nobody=3"), ("--fees", "a=1000"), ("--picture", "x.pdf"), ("--limit", "0"), ("--lot", "x")],
+    [
+        ("--fees", "nobody=3"),
+        ("--fees", "a=1000"),
+        ("--picture", "x.pdf"),
+        ("--limit", "0"),
+        ("--lot", "x"),
+        ("--max-slippage-bps", "10000"),
+        ("--max-slippage-bps", "5000.1"),
+    ],
 )
 def test_wrong_options_are_exit_code_2(tmp_path: Path, arguments: tuple[str, str]) -> None:
     books = recording(tmp_path / "books.jsonl.gz", ROW)

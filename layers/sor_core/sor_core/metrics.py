@@ -181,8 +181,9 @@ ORDERS_REVIEWED = Metric(
 ORDERS_NEEDING_REVIEW = Metric(
     "orders_needing_review",
     Kind.GAUGE,
-    "Orders that wait for a person: those that came to need one less those settled.",
-    in_cloudwatch=False,
+    "Orders that waited for a person at the last sweep; 200 stands for all from there on.",
+    "nr",
+    unit=Unit.COUNT,
 )
 UNKNOWN_OUTCOMES = Metric(
     "unknown_outcomes_total",
@@ -226,6 +227,13 @@ RECONCILIATION_FINDINGS = Metric(
     Kind.GAUGE,
     "In how much ledger and exchanges differed at the last daily reconciliation.",
     "rf",
+    unit=Unit.COUNT,
+)
+RECONCILIATION_NOT_READ = Metric(
+    "reconciliation_not_read",
+    Kind.GAUGE,
+    "How many markets and balances the last daily reconciliation could not read, so did not compare.",
+    "ru",
     unit=Unit.COUNT,
 )
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from enum import StrEnum
+from typing import Protocol, TypeVar
 
 from sor_core.domain.account import AccountFees, Balance
 from sor_core.domain.credentials import Credentials, KeyUse
+from sor_core.domain.errors import VenueError
 from sor_core.domain.health import SystemStatus as SystemStatus  # noqa: PLC0414 - part of this port
 from sor_core.domain.instrument import Instrument, Symbol
+from sor_core.domain.order_status import OrderStatus
 from sor_core.domain.trading import (
     CancelOutcome,
     CheckOutcome,
@@ -26,6 +29,8 @@ from sor_core.domain.trading import (
 from sor_core.execution.dues import Ceiling, Counter, Tally
 from sor_core.execution.protocol import TradingMode
 from sor_core.execution.record import OrderRecord
+
+_T = TypeVar("_T")
 
 
 class CredentialsSource(Protocol):
@@ -61,6 +66,22 @@ class Nonces(Protocol):
     async def end_turn(self, key_id: str, owner: str) -> None:
         """Give the turn back, if it is still `owner`'s."""
         ...
+
+
+class Patience(Protocol):
+    """How long the pages of a list may take together, and what is done where one is held up."""
+
+    async def ask(self, question: Callable[[float], Awaitable[_T]]) -> _T:
+        """Ask for a page, in so many seconds at most; raises `VenueError` where it cannot be had."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What the account did in one market since a moment, each row once."""
+
+    orders: Sequence[VenueOrder]
+    fills: Sequence[Fill]
 
 
 class VenueTrading(Protocol):
@@ -111,6 +132,10 @@ class VenueTrading(Protocol):
         """Ask what came of an order."""
         ...
 
+    async def order(self, symbol: Symbol, venue_order_id: str, *, timeout_s: float) -> VenueOrder | None:
+        """Ask for any order of the account by the venue's id; None where the venue shows none."""
+        ...
+
     async def cancel(self, ref: OrderRef, *, timeout_s: float) -> CancelOutcome:
         """Cancel what is still open of an order."""
         ...
@@ -129,6 +154,17 @@ class VenueTrading(Protocol):
 
     async def fills_since(self, symbol: Symbol, since_ms: int, *, timeout_s: float) -> Sequence[Fill]:
         """List the account's fills in a market since a moment of the venue's clock."""
+        ...
+
+    async def histories(
+        self, symbols: Sequence[Symbol], since_ms: int, patience: Patience
+    ) -> Mapping[Symbol, History | VenueError]:
+        """List the account's orders and fills in markets since a moment of the venue's clock.
+
+        A list that the venue gives for all markets at once is read once. A page that is held up is
+        asked for again, as `patience` says, and the list goes on from there. Every market has its
+        history, complete, or the error that stood in its way.
+        """
         ...
 
     async def balances(self, *, timeout_s: float) -> Mapping[str, Balance]:
@@ -213,9 +249,25 @@ class Switch:
     since_ms: int
 
 
+class Standing(StrEnum):
+    """What is still to be done about an order that is not done with."""
+
+    NEEDS_REVIEW = "needs_review"
+    """A person must look at it."""
+    OPEN = "open"
+    """It has not ended."""
+
+
+def standing_of(record: OrderRecord) -> Standing | None:
+    """Which list of all callers' orders an order stands in; None for one that is done with."""
+    if record.status is OrderStatus.NEEDS_REVIEW:
+        return Standing.NEEDS_REVIEW
+    return Standing.OPEN if record.is_open else None
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some orders, newest first."""
+    """Some orders, in the order of their list."""
 
     orders: tuple[OrderRecord, ...]
     cursor: str | None
@@ -275,7 +327,23 @@ class OrderLedger(Protocol):
         ...
 
     async def due(self, now_ms: int, *, limit: int) -> Sequence[str]:
-        """Ids of orders that have not ended and that somebody should look after, longest due first."""
+        """Ids of orders that have not ended and that somebody should look after, longest due first.
+
+        Orders that need review are not among them, although what they left may still rest at a venue.
+        """
+        ...
+
+    async def under_review(self, *, limit: int) -> Sequence[str]:
+        """Ids of orders that need review, whoever's, those first that have needed it longest."""
+        ...
+
+    async def standing(self, standing: Standing, *, limit: int, cursor: str | None) -> Page:
+        """List all callers' orders that need review, or that have not ended, as they stand.
+
+        The first are those that have needed review longest, or that are due soonest. An order that
+        is written meanwhile may be missing or come twice. Raises `ValueError` for a cursor it did
+        not give out.
+        """
         ...
 
     async def orders_since(self, since_ms: int) -> Sequence[OrderRecord]:

@@ -45,7 +45,9 @@ from sor_core.ports_trading import (
     Page,
     Saved,
     SaveOutcome,
+    Standing,
     Switch,
+    standing_of,
 )
 
 _DAY_MS = 86_400_000
@@ -244,12 +246,27 @@ class DynamoOrderLedger:
 
     async def due(self, now_ms: int, *, limit: int) -> Sequence[str]:
         # The index lags a little: whoever takes an order reads it from the table first.
-        values = {":open": items.text("1"), ":due_at_ms": items.number(now_ms)}
+        values = {":open": _open_value(Standing.OPEN), ":due_at_ms": items.number(now_ms)}
         condition = "#open = :open AND #due_at_ms <= :due_at_ms"
         return [
             items.order_id_of(key)
             for key in await self._table.query(items.OPEN, condition, values, most=limit)
         ]
+
+    async def under_review(self, *, limit: int) -> Sequence[str]:
+        values = {":open": _open_value(Standing.NEEDS_REVIEW)}
+        keys = await self._table.query(items.OPEN, "#open = :open", values, most=limit)
+        return [items.order_id_of(key) for key in keys]
+
+    async def standing(self, standing: Standing, *, limit: int, cursor: str | None) -> Page:
+        after = None if cursor is None else items.due_key_of(standing, cursor)
+        values = {":open": _open_value(standing)}
+        keys = await self._table.query(items.OPEN, "#open = :open", values, most=limit + 1, after=after)
+        page = keys[:limit]
+        records = await self._records(page)
+        # The index lags: an order may have gone on since.
+        still = tuple(record for record in records if standing_of(record) is standing)
+        return Page(still, items.cursor_of_due(page[-1]) if len(keys) > limit else None)
 
     async def orders_since(self, since_ms: int) -> Sequence[OrderRecord]:
         # A query a day, up to tomorrow's: another machine's clock may be ahead.
@@ -267,6 +284,10 @@ class DynamoOrderLedger:
         found = await self._table.get_all([items.order_key(order_id) for order_id in order_ids])
         records = {items.order_id_of(item): items.record_of(item) for item in found}
         return [records[order_id] for order_id in order_ids if order_id in records]
+
+
+def _open_value(standing: Standing) -> dict[str, str]:
+    return items.text(items.OPEN_VALUES[standing])
 
 
 def _refusal(by_place: Mapping[int, CeilingPassed], refused: Refused) -> CeilingPassed | NotAdmitted:

@@ -13,7 +13,9 @@
     index       keys                 of
     by_caller   caller, created      every order; created is 13-digit milliseconds, ``#``, the order's id
     by_day      day, created         every order; day is the UTC day of its creation
-    open        open, due_at_ms      orders that have not ended: others have neither attribute
+    open        open, due_at_ms      ``1``: orders that have not ended, by when they are to be looked after;
+                                     ``review``: orders that need review, by since when they do;
+                                     others have neither attribute
 
 The indexes hold keys only, and the records are then read from the table: caller, day and creation
 never change, so saving an order writes to no index but `open`; and a list shows each order as it
@@ -39,16 +41,19 @@ import msgspec
 
 from sor_core.domain.money import exact
 from sor_core.domain.order import Side
+from sor_core.domain.order_status import OrderStatus
 from sor_core.execution.dues import Ceiling, Counter, Tally, utc_day
 from sor_core.execution.protocol import TradingMode
 from sor_core.execution.record import OrderRecord
-from sor_core.ports_trading import IdempotencyKey, KeyTaken, LedgerError, Switch
+from sor_core.ports_trading import IdempotencyKey, KeyTaken, LedgerError, Standing, Switch
 
 Item = Mapping[str, Mapping[str, Any]]
 
 BY_CALLER = "by_caller"
 BY_DAY = "by_day"
 OPEN = "open"
+OPEN_VALUES: Mapping[Standing, str] = {Standing.OPEN: "1", Standing.NEEDS_REVIEW: "review"}
+"""What stands in the attribute ``open``."""
 
 _LARGEST_BODY = 16 << 20
 _E18 = Decimal(10) ** 18
@@ -102,7 +107,16 @@ def created_value(created_at_ms: int, order_id: str = "") -> str:
 
 def cursor_of(item: Item) -> str:
     """Where a list goes on after an item: a place in time, which means the same to every caller."""
-    return base64.urlsafe_b64encode(item["created"]["S"].encode()).decode().rstrip("=")
+    return _cursor(item["created"]["S"])
+
+
+def cursor_of_due(item: Item) -> str:
+    """Where a list by ``due_at_ms`` goes on after an item."""
+    return _cursor(created_value(int(item["due_at_ms"]["N"]), order_id_of(item)))
+
+
+def _cursor(place: str) -> str:
+    return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
 
 
 def place_of(cursor: str) -> str:
@@ -112,6 +126,16 @@ def place_of(cursor: str) -> str:
     if not _CREATED.fullmatch(place):
         raise ValueError("not a cursor of this list")
     return place
+
+
+def due_key_of(standing: Standing, cursor: str) -> Item:
+    """The key in the index `open` that a cursor tells; raises `ValueError` for what is none."""
+    at_ms, _, order_id = place_of(cursor).partition("#")
+    return {
+        **order_key(order_id),
+        "open": text(OPEN_VALUES[standing]),
+        "due_at_ms": number(int(at_ms)),
+    }
 
 
 # Orders ---------------------------------------------------------------------------------------------
@@ -132,8 +156,11 @@ def order_item(record: OrderRecord) -> dict[str, Mapping[str, Any]]:
         "created": text(created_value(record.created_at_ms, record.order_id)),
         "day": text(utc_day(record.created_at_ms)),
     }
-    if record.is_open:
-        item |= {"open": text("1"), "due_at_ms": number(record.due_at_ms)}
+    ending = record.ending
+    if ending is not None and ending.status is OrderStatus.NEEDS_REVIEW:
+        item |= {"open": text(OPEN_VALUES[Standing.NEEDS_REVIEW]), "due_at_ms": number(ending.at_ms)}
+    elif record.is_open:
+        item |= {"open": text(OPEN_VALUES[Standing.OPEN]), "due_at_ms": number(record.due_at_ms)}
     return item
 
 

@@ -170,10 +170,12 @@ class DynamoTable:
         *,
         most: int | None,
         descending: bool = False,
+        after: Item | None = None,
     ) -> list[Item]:
         """Read an index, which lags a little, in its order: to the end, or the most that is wanted.
 
-        Each value ``:x`` is compared to the attribute ``#x``.
+        Each value ``:x`` is compared to the attribute ``#x``. `after` is a key of index and table,
+        of an item that need not be there any more: only what comes after it is read.
         """
         request: Request = {
             "TableName": self.name,
@@ -183,6 +185,8 @@ class DynamoTable:
             "ExpressionAttributeValues": values,
             "ScanIndexForward": not descending,
         }
+        if after is not None:
+            request["ExclusiveStartKey"] = after
         found: list[Item] = []
         while True:
             if most is not None:

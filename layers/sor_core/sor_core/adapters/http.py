@@ -225,7 +225,9 @@ class VenueHttp:
                     with contextlib.suppress(StaleConnectionError):
                         return await self._exchange(request)
         except TooLateError as cause:
-            raise NotSentError(self.venue, VenueFailure.TIMEOUT, "too late to send it") from cause
+            # The next may leave at once: the venue has nothing to do with it.
+            late = "too late to send it"
+            raise NotSentError(self.venue, VenueFailure.TIMEOUT, late, retry_after_s=0.0) from cause
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as cause:
             raise NotSentError(self.venue, VenueFailure.CONNECTION, type(cause).__name__) from cause
         except (TimeoutError, httpx.TimeoutException) as cause:

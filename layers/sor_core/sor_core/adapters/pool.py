@@ -39,8 +39,7 @@ def make_client(*, keepalive_expiry_s: float = KEEPALIVE_EXPIRY_S) -> httpx.Asyn
 
     The trading side has its own, from `make_order_client`.
     """
-    # httpx writes whole addresses at INFO, and in those of signed questions stands the signature.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    _tell_no_addresses()
     return httpx.AsyncClient(
         verify=tls_context(),
         http1=True,
@@ -52,6 +51,25 @@ def make_client(*, keepalive_expiry_s: float = KEEPALIVE_EXPIRY_S) -> httpx.Asyn
         ),
         timeout=httpx.Timeout(connect=2.0, read=5.0, write=2.0, pool=1.0),
     )
+
+
+def _tell_no_addresses() -> None:
+    """Keep httpx's line about each request to itself, unless the process's logger let it out.
+
+    In that line stands the whole address, and in that of a signed question the signature: it never leaves
+    with its query. A level that is set already, as by `make_logger`, stays.
+    """
+    requests = logging.getLogger("httpx")
+    requests.addFilter(_without_query)
+    if requests.level == logging.NOTSET:
+        requests.setLevel(logging.WARNING)
+
+
+def _without_query(record: logging.LogRecord) -> bool:
+    """Cut the query off an address: a venue may be told there who signs, and with what."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(a if isinstance(a, int) else str(a).partition("?")[0] for a in record.args)
+    return True
 
 
 def make_order_client() -> httpx.AsyncClient:

@@ -15,12 +15,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from sor_core.api.orders import order_not_found_problem
-from sor_core.api.problems import FieldError, Kind, Problem, ProblemError
-from sor_core.api.schemas import WHOLE, RouteRequest, checked, invalid, order_errors, to_order
+from sor_core.api.problems import FieldError, Kind, Problem, ProblemError, invalid
+from sor_core.api.schemas import WHOLE, RouteRequest, checked, order_errors, to_order
 from sor_core.domain.money import plain
 from sor_core.execution.protocol import TradingMode
 from sor_core.execution.record import TimeInForce
 from sor_core.execution.request import ExecuteRequest
+from sor_core.ports_trading import Standing
 
 DEFAULT_WAIT_S = 20
 MOST_WAIT_S = 24
@@ -176,7 +177,8 @@ def _resting_errors(body: ExecuteBody) -> list[FieldError]:
 
 
 def _body_hash(body: ExecuteBody) -> str:
-    # What was asked, before configured defaults: a retry stays the same request when those change.
+    # What was asked, before configured defaults: a retry stays the same request when those change. Where one
+    # was written out, the order itself tells that it is the same (`ExecuteRequest.differs_from`).
     asked = body.model_dump(exclude_none=True, exclude={"venues"})
     canonical = {name: plain(v) if isinstance(v, Decimal) else v for name, v in asked.items()}
     if body.venues is not None:
@@ -233,8 +235,21 @@ def parse_review(document: Any) -> ReviewRequest:
 
 
 def parse_orders_query(query: Mapping[str, str]) -> tuple[int, str | None]:
-    """Read ``limit`` and ``cursor``; other parameters are not looked at. Raises `ProblemError`."""
-    errors = []
+    """Read ``limit`` and ``cursor``; raises `ProblemError`."""
+    return _part_of_list(query, [])
+
+
+def parse_reviews_query(query: Mapping[str, str]) -> tuple[Standing, int, str | None]:
+    """Read ``status``, and ``limit`` and ``cursor`` as of any list; raises `ProblemError`."""
+    status = query.get("status", Standing.NEEDS_REVIEW.value)
+    known = status in {standing.value for standing in Standing}
+    errors = [] if known else [FieldError("status", " or ".join(Standing))]
+    limit, cursor = _part_of_list(query, errors)
+    return Standing(status), limit, cursor
+
+
+def _part_of_list(query: Mapping[str, str], errors: list[FieldError]) -> tuple[int, str | None]:
+    """Read which part of a list is asked for; raises `ProblemError`, also for what was found before."""
     text = query.get("limit", str(DEFAULT_LIMIT))
     # Two digits more than the most: int() of any length is slow.
     limit = int(text) if re.fullmatch(r"[0-9]{1,5}", text, re.ASCII) else 0

@@ -69,6 +69,11 @@ def orders_page(page: Page) -> dict[str, Any]:
     return {"orders": [order_answer(record) for record in page.orders], "cursor": page.cursor}
 
 
+def reviews_page(page: Page) -> dict[str, Any]:
+    """The answer of ``GET /api/reviews``."""
+    return {"orders": [_waiting(record) for record in page.orders], "cursor": page.cursor}
+
+
 def order_status_code(record: OrderRecord) -> int:
     """200 where nothing more is awaited: it ended, or it rests. Else 202."""
     done = record.status.is_final or record.status is OrderStatus.RESTING
@@ -129,7 +134,12 @@ _FIELDS: Mapping[RefusalReason, FieldError] = {
     RefusalReason.SYMBOL_NOT_ALLOWED: FieldError("symbol", "one that SOR_ALLOWED_SYMBOLS names"),
     RefusalReason.REDUCE_ONLY: FieldError("side", "sell"),
     RefusalReason.KEY_REQUIRED: FieldError("Idempotency-Key", "a key, here or as client_order_id"),
-    RefusalReason.KEY_REUSED: FieldError("Idempotency-Key", "one that no other request has"),
+    RefusalReason.KEY_REUSED: FieldError("Idempotency-Key", "one that no other order has"),
+}
+_EXPECTED: Mapping[RefusalReason, str] = {
+    RefusalReason.KEY_REUSED: "one that no other order has",
+    RefusalReason.ORDER_NOTIONAL: "one with which the order is worth no more than the limit",
+    RefusalReason.PRICE_COLLAR: "one that keeps the worst price within the collar",
 }
 
 
@@ -137,6 +147,8 @@ def refusal_problem(refused: Refused) -> Problem:
     """Why an order was refused before anything was sent or stored."""
     reason = refused.reason
     errors = [_FIELDS[reason]] if reason in _FIELDS else []
+    if refused.field:
+        errors = [FieldError(refused.field, _EXPECTED[reason])]
     again = RETRY_AFTER_S if reason is RefusalReason.FUNDS_RESERVED else None
     return Problem(_REFUSALS[reason], refused.detail, errors, retry_after_s=again)
 
@@ -207,6 +219,29 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "venue_order_id": None if attempt.order is None else attempt.order.venue_order_id,
         "refusal": None if attempt.refusal is None else _refusal(attempt.refusal),
         "detail": attempt.detail,
+    }
+
+
+def _waiting(record: OrderRecord) -> dict[str, Any]:
+    sums, ending = add_up(record), record.ending
+    # Where a venue contradicted itself, a settled attempt too may be settled anew.
+    unclear = [a for a in record.attempts if record.contradiction or not a.is_settled]
+    return {
+        "order_id": record.order_id,
+        "caller": record.caller,
+        "client_order_id": record.client_order_id or None,
+        "symbol": record.symbol,
+        "side": record.side,
+        "type": record.terms.order.type,
+        "status": record.status,
+        "created_at": record.created_at_ms,
+        "since": None if ending is None else ending.at_ms,
+        "due_at": record.due_at_ms if ending is None else None,
+        "why": None if ending is None else ending.why,
+        "filled_amount": number(sums.filled),
+        "remaining_amount": number(sums.remaining),
+        "at_risk_amount": number(sums.at_risk),
+        "attempts": [_attempt(a) | {"intended_at": a.intended_at_ms} for a in unclear],
     }
 
 

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 
 CONTENT_TYPE = "application/problem+json"
+_LONGEST_NAME = 64
 
 
 class Kind(Enum):
@@ -82,9 +83,20 @@ class Problem:
         return document | dict(self.extra)
 
 
+def shown_name(name: str) -> str:
+    """A name that a caller made up, as it can be told back: short, and such that it can be written."""
+    return name[:_LONGEST_NAME].encode("utf-8", "backslashreplace").decode()
+
+
 class ProblemError(Exception):
     """Raised at the edge to answer with a problem."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.detail)
         self.problem = problem
+
+
+def invalid(errors: Sequence[FieldError], kind: Kind = Kind.INVALID) -> ProblemError:
+    """Make the problem of fields that are wrong."""
+    shown = "; ".join(f"{e.field}: expected {e.expected}" for e in errors[:5])
+    return ProblemError(Problem(kind, shown, errors[:20]))

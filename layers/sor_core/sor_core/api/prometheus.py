@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, product
 from typing import TypeVar
 
-from sor_core.domain.order_status import OrderStatus
 from sor_core.health.measure import HealthRecord, believable
 from sor_core.metrics import (
     EXCHANGE_HEALTH_SCORE,
@@ -20,9 +19,6 @@ from sor_core.metrics import (
     HIT,
     METRICS,
     MISS,
-    ORDERS,
-    ORDERS_NEEDING_REVIEW,
-    ORDERS_REVIEWED,
     ROUTING_CACHE_HIT_RATE,
     ROUTING_CACHE_LOOKUPS,
     Kind,
@@ -74,12 +70,7 @@ def _derived(totals: Totals) -> dict[Series, float]:
     """Gauges that follow from counters."""
     counts = totals.counts
     hits, misses = (counts.get((ROUTING_CACHE_LOOKUPS.name, (result,)), 0.0) for result in (HIT, MISS))
-    came = counts.get((ORDERS.name, (OrderStatus.NEEDS_REVIEW,)), 0.0)
-    settled = counts.get((ORDERS_REVIEWED.name, ()), 0.0)
-    found: dict[Series, float] = {(ORDERS_NEEDING_REVIEW.name, ()): max(0.0, came - settled)}
-    if hits + misses:
-        found[ROUTING_CACHE_HIT_RATE.name, ()] = hits / (hits + misses)
-    return found
+    return {(ROUTING_CACHE_HIT_RATE.name, ()): hits / (hits + misses)} if hits + misses else {}
 
 
 def _of_health(

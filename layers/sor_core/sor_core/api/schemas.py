@@ -17,7 +17,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from sor_core.api.problems import FieldError, Kind, Problem, ProblemError
+from sor_core.api.problems import FieldError, Kind, invalid
 from sor_core.domain.instrument import Symbol
 from sor_core.domain.money import plain
 from sor_core.domain.order import Order, OrderType, Side, Strategy
@@ -110,7 +110,16 @@ _EXPECTED = {
     "list_type": "a list of strings",
     "model_type": "an object",
     "int_type": "a whole number",
+    "bool_type": "true or false",
+    "too_short": "a list of {min_length} or more",
+    "too_long": "a list of {max_length} at most",
+    "string_too_long": "{max_length} characters at most",
+    "greater_than_equal": "{ge} or more",
+    "less_than_equal": "{le} or less",
 }
+"""By pydantic's type of the error, with what it tells of it ("Validation Errors")."""
+_OURS = frozenset({"line", "name", "number", "symbol", "venues"})
+"""Types of errors raised here, whose words are our own."""
 
 
 def parse_order(document: Any, *, venues: Sequence[str], max_slippage_bps: Decimal) -> Order:
@@ -139,7 +148,7 @@ def parse_order(document: Any, *, venues: Sequence[str], max_slippage_bps: Decim
 def checked(model: type[_Model], document: Any, kind: Kind = Kind.INVALID) -> _Model:
     """Read a decoded body; raises `ProblemError` naming every field that is wrong."""
     if not isinstance(document, dict):
-        raise ProblemError(Problem(kind, "expected a JSON object"))
+        raise invalid([FieldError("body", "a JSON object")], kind)
     try:
         return model.model_validate(document)
     except ValidationError as error:
@@ -211,17 +220,12 @@ def _venue_errors(request: RouteRequest, venues: Sequence[str]) -> list[FieldErr
 def _field_error(error: Any) -> FieldError:
     # The input itself is never repeated: it may be long, or not meant for a log.
     name = ".".join(str(part)[:_LONGEST] for part in error["loc"]) or "body"
-    return FieldError(name, _EXPECTED.get(error["type"], _own_words(error)))
+    return FieldError(name, _own_words(error))
 
 
 def _own_words(error: Any) -> str:
     if error["type"] == "literal_error":
         return "one of " + str(error["ctx"]["expected"]).replace("'", "").replace(" or ", ", ")
-    message = str(error["msg"])
-    return message.removeprefix("Input should be ")
-
-
-def invalid(errors: Sequence[FieldError], kind: Kind = Kind.INVALID) -> ProblemError:
-    """Make the problem of fields that are wrong."""
-    shown = "; ".join(f"{e.field}: expected {e.expected}" for e in errors[:5])
-    return ProblemError(Problem(kind, shown, errors[:20]))
+    if error["type"] in _OURS:
+        return str(error["msg"])
+    return _EXPECTED.get(error["type"], "another value").format(**error.get("ctx", {}))

@@ -23,6 +23,7 @@ from sor_core.adapters.aws import AwsClients
 from sor_core.adapters.dynamo_counters import DynamoCounters
 from sor_core.adapters.dynamo_state import DynamoStateStore
 from sor_core.adapters.emf import EmfWriter
+from sor_core.api import http
 from sor_core.clock import Clock, SystemClock
 from sor_core.metrics import Outcome
 from sor_core.observability import PowertoolsLog, make_logger
@@ -97,6 +98,7 @@ class Runtime:
         self.venues: Mapping[str, VenueMarketData] = Adapters(settings.venues, self._market_data)
         self._runner = asyncio.Runner()
         self._settled = False
+        self._version = env.get("AWS_LAMBDA_FUNCTION_VERSION", "")
 
     @cached_property
     def _client(self) -> httpx.AsyncClient:
@@ -126,7 +128,7 @@ class Runtime:
         """Have a handler serve an invocation, with its lines in the log named after it, and measured.
 
         `correlation_id` is the path of what ties those lines to others, such as
-        ``requestContext.requestId``.
+        ``requestContext.requestId``. What the handler raises is raised, and stands in the log.
         """
         named = self.logger.inject_lambda_context(
             correlation_id_path=correlation_id or None, clear_state=True
@@ -141,16 +143,29 @@ class Runtime:
         """Have an invocation measured, and what it measured written at its end."""
 
         def invoke(event: Any, context: Any) -> _T:
+            # The ARN that Lambda tells is that of the alias: only this says which version it was.
+            self.logger.append_keys(function_version=self._version)
             started, outcome = self._meter.begin(), Outcome.FAILED
             try:
                 answer = handle(event, context)
                 outcome = _outcome(answer)
+                self._tell_problem(event, answer)
+            except Exception as error:
+                self.log.failed(error)
+                raise
             finally:
                 self.measure()
                 self.run(self._meter.end(started, outcome))
             return answer
 
         return invoke
+
+    def _tell_problem(self, event: Any, answer: Any) -> None:
+        """Write one line for a request that was answered with a problem."""
+        if http.is_problem(answer):
+            failed = answer["statusCode"] >= HTTPStatus.INTERNAL_SERVER_ERROR
+            say = self.log.warning if failed else self.log.info
+            say("answered with a problem", **http.told_of_problem(event, answer))
 
     def measure(self) -> None:
         """Tell the metrics what is known at the end of an invocation."""

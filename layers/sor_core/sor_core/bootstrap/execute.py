@@ -11,11 +11,13 @@ from sor_core.api.execute import (
     parse_execute,
     parse_order_id,
     parse_review,
+    parse_reviews_query,
     parse_switch,
     parse_wait,
 )
 from sor_core.api.no_route import no_route_problem
 from sor_core.api.orders import (
+    cursor_problem,
     dry_run_answer,
     ledger_unavailable_problem,
     order_answer,
@@ -23,6 +25,7 @@ from sor_core.api.orders import (
     order_not_found_problem,
     order_status_code,
     refusal_problem,
+    reviews_page,
     switch_answer,
     venue_answer,
 )
@@ -92,6 +95,16 @@ class ExecuteRuntime(TradingRuntime):
         except LedgerError as error:
             raise self._unavailable(error) from error
         return {**switch_answer(switch), "still_open": None if still_open < 0 else still_open}
+
+    def reviews(self, query: Mapping[str, str]) -> dict[str, Any]:
+        """Answer all callers' orders that need review, or that are open; raises `ProblemError`."""
+        standing, limit, cursor = parse_reviews_query(query)
+        try:
+            return reviews_page(self.run(self.ledger.standing(standing, limit=limit, cursor=cursor)))
+        except ValueError as error:
+            raise ProblemError(cursor_problem()) from error
+        except LedgerError as error:
+            raise self._unavailable(error) from error
 
     def evidence(self, order_id: str) -> dict[str, Any]:
         """Answer what ledger and venues say of an order; raises `ProblemError`."""

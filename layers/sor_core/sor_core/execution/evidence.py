@@ -23,7 +23,7 @@ def judge(
         By the venue's clock, told before the query and the lists were asked for.
     orders
         All orders of the account in the market, open and ended, since before the attempt was sent.
-        Others of the account may be among them: the more, the fewer fills are unexplained.
+        Older ones, and others of the account, may be among them: the more, the fewer fills are unexplained.
     fills
         All its fills in the market since then, read after `orders`.
 
@@ -41,9 +41,15 @@ def judge(
         return Seen(ours[0])
     if any(_may_be(attempt, order) for order in orders):
         return NoWord("an order just like it, without a client order id")
-    if any(fill.venue_order_id not in listed and _may_fill(attempt, fill) for fill in fills):
+    if unlisted(attempt, orders, fills):
         return NoWord("a fill of an order that is not listed")
     return NotSeen(Absence(venue_time_ms, witnessed=any(_is_younger(attempt, order) for order in orders)))
+
+
+def unlisted(attempt: Attempt, orders: Sequence[VenueOrder], fills: Sequence[Fill]) -> set[str]:
+    """The venue's ids of orders that are not listed and have fills which could be the attempt's."""
+    listed = {order.venue_order_id for order in orders}
+    return {f.venue_order_id for f in fills if f.venue_order_id not in listed and _may_fill(attempt, f)}
 
 
 def _is(attempt: Attempt, order: VenueOrder) -> bool:

@@ -76,6 +76,10 @@ RESTING_ASK_MS = 30_000
 MOST_REPLAYS = 2
 RESTING_ROUNDS = 3
 """How often the rest of a limit order is put into a book beyond its rounds to fill at once."""
+HELD_BACK_MS = 2000
+"""How long a venue is left out after an attempt that never left us, where the refusal does not say."""
+HELD_BACK_ROUNDS = 8
+"""How many rounds of which nothing left us are not counted."""
 CANCEL_AGAIN_MS = 2000
 """How long after a cancel the next one is sent, where the order still shows as open."""
 REVIEW_DUE_MS = 86_400_000
@@ -165,6 +169,8 @@ class Choose:
     avoid: tuple[str, ...]
     rest_only: bool = False
     """Whether only a place to rest is looked for: the time to fill at once is over."""
+    held_back: tuple[str, ...] = ()
+    """Venues to leave out for the moment: our own budget, or the time, kept the last attempt from them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,10 +250,11 @@ def _continue(record: OrderRecord, now_ms: int) -> Step | None:
     base, budget = left(record)
     if base <= 0 or (budget is not None and budget <= 0) or record.exhausted:
         return None
-    over = record.rounds >= record.terms.most_rounds or now_ms >= record.terms.give_up_at_ms
+    rounds = _rounds(record)
+    over = rounds >= record.terms.most_rounds or now_ms >= record.terms.give_up_at_ms
     may_rest = (
         record.terms.time_in_force is TimeInForce.GTC
-        and record.rounds < record.terms.most_rounds + RESTING_ROUNDS
+        and rounds < record.terms.most_rounds + RESTING_ROUNDS
         and now_ms < record.terms.give_up_at_ms + record.terms.review_after_ms
     )
     if over and not may_rest:
@@ -256,7 +263,31 @@ def _continue(record: OrderRecord, now_ms: int) -> Step | None:
         return Intend(record.plan)
     if now_ms < record.choose_at_ms:
         return Wait(record.choose_at_ms)
-    return Choose(base, budget, record.avoid, rest_only=over)
+    return Choose(base, budget, record.avoid, rest_only=over, held_back=_held_back(record, now_ms))
+
+
+def _rounds(record: OrderRecord) -> int:
+    """The rounds that count: not those, up to a number, of which nothing left us."""
+    left_us = {a.round for a in record.attempts if _own_refusal(a) is None}
+    return record.rounds - min(record.rounds - len(left_us), HELD_BACK_ROUNDS)
+
+
+def _held_back(record: OrderRecord, now_ms: int) -> tuple[str, ...]:
+    """Venues to which nothing can be sent yet, for a reason of our own."""
+    venues: tuple[str, ...] = ()
+    for attempt in record.attempts:
+        own = _own_refusal(attempt)
+        if own is not None:
+            pause_ms = HELD_BACK_MS if own.retry_after_s is None else round(own.retry_after_s * 1000)
+            if now_ms < attempt.not_after_ms + pause_ms:
+                venues = _with(venues, attempt.venue)
+    return venues
+
+
+def _own_refusal(attempt: Attempt) -> Rejected | None:
+    """Why an attempt never left us; None for one that did, or may have."""
+    refusal = attempt.refusal if attempt.state is AttemptState.NEVER else None
+    return refusal if refusal is not None and refusal.reason is RejectReason.HELD_BACK else None
 
 
 def _finish(record: OrderRecord, *, stopping: bool) -> Finish:
@@ -264,7 +295,9 @@ def _finish(record: OrderRecord, *, stopping: bool) -> Finish:
     if complete or (filled and record.terms.budget is not None and record.exhausted == SPENT):
         return Finish(OrderStatus.FILLED, "filled")
     if stopping:
-        return Finish(OrderStatus.CANCELLED, "cancelled" if record.cancel_requested else "trading halted")
+        told = [e.detail for e in record.history if e.what == _CANCEL_REQUESTED and e.detail]
+        by_itself = "cancelled" if record.cancel_requested else "trading halted"
+        return Finish(OrderStatus.CANCELLED, told[0] if told else by_itself)
     why = record.exhausted or "no more rounds"
     if filled:
         return Finish(OrderStatus.PARTIALLY_FILLED, why)
@@ -274,6 +307,7 @@ def _finish(record: OrderRecord, *, stopping: bool) -> Finish:
     return Finish(OrderStatus.EXPIRED, why)
 
 
+_CANCEL_REQUESTED = "cancel_requested"
 SPENT = "nothing that a venue takes is left"
 """`OrderRecord.exhausted` where the rest is under every venue's minimum."""
 
@@ -694,11 +728,14 @@ def released(record: OrderRecord, *, due_at_ms: int) -> OrderRecord:
     return replace(record, owner="", due_at_ms=due_at_ms)
 
 
-def cancel_asked(record: OrderRecord, now_ms: int) -> OrderRecord:
-    """Note that its end is wanted; whoever drives heeds it before its next step."""
+def cancel_asked(record: OrderRecord, now_ms: int, why: str = "") -> OrderRecord:
+    """Note that its end is wanted, and why; whoever drives heeds it before its next step.
+
+    `why` is empty where its caller wants it.
+    """
     if record.ending is not None or record.cancel_requested:
         return record
-    event = Event(now_ms, record.epoch, "cancel_requested")
+    event = Event(now_ms, record.epoch, _CANCEL_REQUESTED, detail=why[:200])
     return _noted(replace(record, cancel_requested=True), event)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from decimal import Decimal
 from enum import StrEnum
 
 from sor_core.domain.order import Order
 from sor_core.domain.trading import CheckOutcome, Refusal
-from sor_core.execution.record import TimeInForce
+from sor_core.execution.record import OrderRecord, TimeInForce
+
+_NAMES = {"strategy": "execution_strategy", "allowed_venues": "venues", "denied_venues": "venues"}
+"""Of what an order says, where the request has another name for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,20 @@ class ExecuteRequest:
     """How long the caller waits for the end, from receipt."""
     received_at_ms: int
     correlation_id: str
+
+    def differs_from(self, record: OrderRecord) -> tuple[str, ...]:
+        """The fields in which this asks for another order, defaults filled in; none where it is the same."""
+        asked, had = self.order, record.terms.order
+        found = [
+            _NAMES.get(f.name, f.name)
+            for f in fields(Order)
+            if getattr(asked, f.name) != getattr(had, f.name)
+        ]
+        if self.time_in_force is not record.terms.time_in_force:
+            found.append("time_in_force")
+        if self.client_order_id != record.client_order_id:
+            found.append("client_order_id")
+        return tuple(dict.fromkeys(found))
 
 
 class RefusalReason(StrEnum):
@@ -58,6 +75,8 @@ class Refused:
 
     reason: RefusalReason
     detail: str
+    field: str = ""
+    """The field of the request to change; empty where it is none, or the reason itself says which."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ from sor_core.execution.limits import Limits, of_quote
 from sor_core.execution.protocol import TradingMode
 from sor_core.execution.request import RefusalReason, Refused
 
+_NOTIONAL_PLACES = 8
+
 
 def refuse_order(order: Order, limits: Limits, mode: TradingMode) -> Refused | None:
     """Hold an order against what can be said before the market is looked at."""
@@ -33,7 +35,7 @@ def refuse_decision(
     mids: Sequence[Decimal],
     limits: Limits,
 ) -> Refused | None:
-    """Hold a decided order against its notional limit and the price collar.
+    """Hold a decided order against the price collar and its notional limit.
 
     Parameters
     ----------
@@ -50,12 +52,6 @@ def refuse_decision(
     """
     quote = order.symbol.quote
     with exact():
-        notional = base * max(price_cap, arrival_mid)
-        most = of_quote(limits.order_notionals, quote)
-        if notional > most:
-            told = plain(round_significant(notional, 12))
-            detail = f"{told} {quote} at worst, at most {plain(most)} are allowed"
-            return Refused(RefusalReason.ORDER_NOTIONAL, detail)
         reference = Decimal(median(mids)) if mids else arrival_mid
         for what, price in (("the price cap", price_cap), ("the arrival mid", arrival_mid)):
             if (
@@ -68,10 +64,45 @@ def refuse_decision(
             if distance > limits.collar_bps:
                 detail = (
                     f"{what} lies {plain(round_significant(distance, 4))} bps from the median of the venues' "
-                    f"mids, {plain(round_significant(reference, 12))}; {plain(limits.collar_bps)} are allowed"
+                    f"mids, {plain(reference)}; {plain(limits.collar_bps)} are allowed"
                 )
-                return Refused(RefusalReason.PRICE_COLLAR, detail)
+                return Refused(RefusalReason.PRICE_COLLAR, detail, _bound(order, price_cap, what))
+        # After the collar: what a price far off makes of the notional is the price's fault.
+        notional = base * max(price_cap, arrival_mid)
+        most = of_quote(limits.order_notionals, quote)
+        if notional > most:
+            told = plain(round(notional, _NOTIONAL_PLACES))
+            detail = f"{told} {quote} at worst, at most {plain(most)} are allowed"
+            by_size = order.price is None or base * arrival_mid > most
+            return Refused(RefusalReason.ORDER_NOTIONAL, detail, _size(order) if by_size else "price")
     return None
+
+
+def refuse_unrouted(
+    order: Order, price_cap: Decimal, mids: Sequence[Decimal], limits: Limits
+) -> Refused | None:
+    """Hold an order for which there is no route against the same limits, the median of `mids` for the market.
+
+    An amount or a price with a digit too many is told as such, not as the want of money or depth it makes.
+    A price away from the market counts for nothing here: it is why there is no route, or the order rests.
+    """
+    with exact():
+        reference = Decimal(median(mids))
+        base = order.quote_amount / reference if order.amount is None and order.quote_amount else order.amount
+        if order.type is OrderType.LIMIT and not _marketable(order.side, price_cap, reference):
+            price_cap = reference
+    return refuse_decision(order, base or Decimal(0), reference, price_cap, mids, limits)
+
+
+def _size(order: Order) -> str:
+    return "amount" if order.quote_amount is None else "quote_amount"
+
+
+def _bound(order: Order, price_cap: Decimal, what: str) -> str:
+    """The field that makes the price cap; none makes the arrival mid."""
+    if what != "the price cap":
+        return ""
+    return "price" if order.price == price_cap else "max_slippage_bps"
 
 
 def _marketable(side: Side, price: Decimal, reference: Decimal) -> bool:

@@ -20,13 +20,12 @@ not claimed to be least (`lower_bound` shows by how much it may miss).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
-from math import gcd
 
 from sor_core.routing.curves import Curve, Run, marginal_price, marginal_runs
-from sor_core.routing.lattice import largest_reachable, split_exactly, tractable
+from sor_core.routing.largest import largest_total, lots_divide, some_set
+from sor_core.routing.lattice import split_exactly, tractable
 
 MAX_NODES = 2_000
 """Nodes of branch and bound before the best found so far is returned unproven."""
@@ -51,7 +50,7 @@ def allocate(curves: Sequence[Curve], target: int, max_legs: int | None = None) 
     """
     usable = [i for i, c in enumerate(curves) if c.usable and c.lo <= target]
     limit = min(len(usable), max_legs if max_legs is not None else len(usable))
-    total = _largest_total([curves[i] for i in usable], target, limit)
+    total = largest_total([curves[i] for i in usable], target, limit)
     empty = Split((0,) * len(curves), 0, 0, 0)
     if total == 0:
         return empty
@@ -59,14 +58,19 @@ def allocate(curves: Sequence[Curve], target: int, max_legs: int | None = None) 
         [_with_ties(curves[i], rank, len(usable), total) for rank, i in enumerate(usable)], total
     )
     search.run(limit)
+    if search.best is None:  # cut short before it came by a set of venues that reaches the total
+        search.take(some_set([curves[i] for i in usable], total, limit))
     if search.best is None:
         return empty
     sizes = [0] * len(curves)
     for i, size in zip(usable, search.best, strict=True):
         sizes[i] = size
     cost = sum(c.cost(x) + c.fixed for c, x in zip(curves, sizes, strict=True) if x)
-    # Dropping the digits that break ties rounds the bound down, so it stays a bound.
-    bound = cost if search.proven else min(cost, search.bound // _tie_base(len(usable), total))
+    # Dropping the digits that break ties rounds the bound down, so it stays a bound. A search cut short
+    # does not know of ties: it claims a little less than the cost.
+    bound = cost
+    if not search.proven:
+        bound = min(cost - (search.nodes > MAX_NODES), search.bound // _tie_base(len(usable), total))
     return Split(tuple(sizes), total, cost, bound)
 
 
@@ -83,50 +87,6 @@ def _with_ties(curve: Curve, rank: int, venues: int, total: int) -> Curve:
     """The same curve with legs and rank as smaller digits of its integers."""
     base = _tie_base(venues, total)
     return curve.rescaled(base, rank, curve.fixed * base + _leg_base(venues, total))
-
-
-# (1) the largest total ------------------------------------------------------------------------
-
-
-def _largest_total(curves: Sequence[Curve], target: int, max_legs: int) -> int:
-    """Largest reachable sum of sizes not above `target`, over at most `max_legs` curves."""
-    if not curves or max_legs == 0:
-        return 0
-    unit = gcd(*(c.lot for c in curves))
-    order = sorted(range(len(curves)), key=lambda i: -curves[i].hi)
-    tops = [curves[i].hi for i in order]
-    ceiling = min(target // unit * unit, sum(sorted(tops, reverse=True)[:max_legs]))
-    best = 0
-
-    def visit(at: int, chosen: list[Curve], low: int, high: int) -> None:
-        nonlocal best
-        if chosen:
-            best = max(best, _most_of(chosen, target))
-        room = max_legs - len(chosen)
-        if best == ceiling or room == 0 or at == len(order):
-            return
-        if min(target, high + sum(tops[at : at + room])) <= best:
-            return
-        curve = curves[order[at]]
-        if low + curve.lo <= target:
-            visit(at + 1, [*chosen, curve], low + curve.lo, high + curve.hi)
-        if best < ceiling:
-            visit(at + 1, chosen, low, high)
-
-    visit(0, [], 0, 0)
-    return best
-
-
-def _most_of(chosen: Sequence[Curve], target: int) -> int:
-    """Largest sum not above `target` with all of `chosen` used (their least sizes fit)."""
-    if not _lots_divide(c.lot for c in chosen):
-        return largest_reachable(chosen, target) if tractable(chosen) else 0
-    # From the coarsest lot down; exact where lots divide each other, for a coarse lot that fits
-    # can always replace finer ones of the same or a smaller sum.
-    total = sum(c.lo for c in chosen)
-    for c in sorted(chosen, key=lambda c: -c.lot):
-        total += min(c.hi - c.lo, (target - total) // c.lot * c.lot)
-    return total
 
 
 # (2)-(4) the least cost at that total -----------------------------------------------------------
@@ -148,6 +108,11 @@ class _Search:
 
     def run(self, max_legs: int) -> None:
         self._visit([], list(range(len(self.curves))), max_legs)
+
+    def take(self, members: tuple[int, ...] | None) -> None:
+        """Solve one set of curves and keep that."""
+        if members:
+            self._leaf(members, self.bound)
 
     def _visit(self, on: list[int], free: list[int], max_legs: int) -> None:
         room = max_legs - len(on)
@@ -259,7 +224,7 @@ class _Search:
             return
         self._seen.add(members)
         chosen = [self.curves[i] for i in members]
-        if _lots_divide(c.lot for c in chosen):
+        if lots_divide(c.lot for c in chosen):
             solved = _split_among(chosen, self.total)
         elif tractable(chosen):
             solved = split_exactly(chosen, self.total)
@@ -297,11 +262,6 @@ class _Bracket:
     high: int
     at_high: _Relaxed
     best: _Relaxed
-
-
-def _lots_divide(lots: Iterable[int]) -> bool:
-    ordered = sorted(set(lots))
-    return all(coarse % fine == 0 for fine, coarse in pairwise(ordered))
 
 
 def _split_among(chosen: Sequence[Curve], total: int) -> list[int] | None:

@@ -20,10 +20,10 @@ from sor_core.routing.ladder import (
     Scale,
     places_of,
     touch,
-    walk,
 )
-from sor_core.routing.score import Depth, depth_of, depth_of_whole, liquidity_score
+from sor_core.routing.score import Depth, depth_beyond, liquidity_score
 from sor_core.routing.strategies import Candidate, Pricing
+from sor_core.routing.walk import walk
 
 DUST_BPS = 1
 """What an order may leave unfilled for a venue's coarse lot, in basis points of its size."""
@@ -45,19 +45,29 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reach:
+class Reach:
     """How far every book is walked."""
 
     cap: Decimal
     mid_float: float
-    cap_float: float
     enough_size: int | None
     """Base at which the order is covered; None for a quote-sized one."""
 
     @classmethod
     def of(cls, order: Order, mid: Decimal, cap: Decimal, scale: Scale) -> Self:
+        """Put an order's reach on a scale."""
         enough = None if order.amount is None else _floor(order.amount, scale.size_places)
-        return cls(cap, float(mid), float(cap), enough)
+        return cls(cap, float(mid), enough)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What an order sees of one book."""
+
+    ladder: Ladder
+    depth: Depth
+    venue_cap: Decimal
+    """The price cap on the venue's tick."""
 
 
 def price_cap(order: Order, mid: Decimal) -> Decimal:
@@ -99,7 +109,7 @@ def _build(
 ) -> Field:
     fee_places = max(places_of(m.fees.taker_fee_bps / BPS) for m in markets)
     pricing = Pricing.of(order, scale, fee_places, mid, policy)
-    reach = _Reach.of(order, mid, cap, scale)
+    reach = Reach.of(order, mid, cap, scale)
     found: list[Candidate] = []
     excluded: list[Exclusion] = []
     beyond = False
@@ -110,7 +120,7 @@ def _build(
             excluded.append(Exclusion(market.venue, Why.MALFORMED_BOOK, str(error)))
             continue
         except FinerThanScaleError:
-            if scale.size_places < FINEST_PLACES:
+            if min(scale.price_places, scale.size_places) < FINEST_PLACES:
                 raise
             detail = f"finer than {FINEST_PLACES} decimal places"
             excluded.append(Exclusion(market.venue, Why.MALFORMED_BOOK, detail))
@@ -135,12 +145,16 @@ def size_step(candidates: Sequence[Candidate], size: int) -> int:
     return max((lot for lot in lots if lot * 10_000 <= size * DUST_BPS), default=min(lots, default=1))
 
 
-def _candidate(
-    order: Order, market: VenueMarket, reach: _Reach, pricing: Pricing
-) -> tuple[Candidate | Exclusion, bool]:
-    book, instrument, scale, policy = market.book, market.instrument, pricing.scale, pricing.policy
-    levels = book.asks if order.side is Side.BUY else book.bids
-    venue_cap = limit_price(reach.cap, instrument, order.side)
+def look(order: Order, market: VenueMarket, reach: Reach, scale: Scale) -> Seen:
+    """Walk a book and sum its depth.
+
+    Raises
+    ------
+    MalformedBookError, FinerThanScaleError
+        As `routing.walk.walk` and `routing.score.depth_of` do.
+    """
+    levels = market.book.asks if order.side is Side.BUY else market.book.bids
+    venue_cap = limit_price(reach.cap, market.instrument, order.side)
     ladder = walk(
         levels,
         order.side,
@@ -149,22 +163,23 @@ def _candidate(
         enough_size=reach.enough_size,
         enough_notional=_enough_notional(order, market, venue_cap, scale),
     )
-    within = (order.side, reach.mid_float, reach.cap_float)
-    depth = depth_of_whole(ladder, *within, scale) or depth_of(levels, *within)
-    full = policy.full_liquidity_notional(instrument.symbol.quote)
-    score = liquidity_score(depth.notional_in_band, float(full))
-    return _bounded(market, ladder, depth, score, venue_cap, reach, pricing), ladder.capped
+    depth = depth_beyond(ladder, levels, order.side, reach.mid_float, float(venue_cap), scale)
+    return Seen(ladder, depth, venue_cap)
+
+
+def _candidate(
+    order: Order, market: VenueMarket, reach: Reach, pricing: Pricing
+) -> tuple[Candidate | Exclusion, bool]:
+    seen = look(order, market, reach, pricing.scale)
+    full = pricing.policy.full_liquidity_notional(market.instrument.symbol.quote)
+    score = liquidity_score(seen.depth.notional_in_band, float(full))
+    return _bounded(market, seen, score, reach, pricing), seen.ladder.capped
 
 
 def _bounded(
-    market: VenueMarket,
-    ladder: Ladder,
-    depth: Depth,
-    score: float,
-    venue_cap: Decimal,
-    reach: _Reach,
-    pricing: Pricing,
+    market: VenueMarket, seen: Seen, score: float, reach: Reach, pricing: Pricing
 ) -> Candidate | Exclusion:
+    ladder, venue_cap = seen.ladder, seen.venue_cap
     instrument, scale = market.instrument, pricing.scale
     if not ladder.values:
         return Exclusion(market.venue, Why.NO_DEPTH, f"nothing at {plain(venue_cap)} or better")
@@ -186,7 +201,7 @@ def _bounded(
     all_in = pricing.all_in_factor(market)
     factor, surcharge, fixed = pricing.terms(market, all_in, score)
     curve = Curve.of(ladder, factor=factor, addend=surcharge, lot=lot, lo=lo, hi=hi, fixed=fixed)
-    within = depth.size_within_cap
+    within = seen.depth.size_within_cap
     return Candidate(market, ladder, curve, score, within, venue_cap, all_in, short_of_funds=hi < most)
 
 

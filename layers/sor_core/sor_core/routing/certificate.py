@@ -13,10 +13,11 @@ from decimal import Decimal
 from itertools import islice
 
 from sor_core.domain.decision import BookLevel, Certificate, VenueMargin
-from sor_core.domain.money import BPS, decimal_from_wire
+from sor_core.domain.money import BPS
 from sor_core.domain.order import Side
 from sor_core.routing.allocate import Split
 from sor_core.routing.curves import marginal_price
+from sor_core.routing.ladder import plain_level
 from sor_core.routing.strategies import Candidate, Pricing
 
 
@@ -67,8 +68,7 @@ def _shown(candidate: Candidate, number: int, pricing: Pricing) -> tuple[Decimal
     if ladder.whole and not ladder.capped:
         return None
     levels = book.asks if pricing.side is Side.BUY else book.bids
-    try:
-        level = next(islice((x for x in levels if float(x[1])), number, None), None)  # type: ignore[arg-type]
-        return None if level is None else (decimal_from_wire(level[0]), decimal_from_wire(level[1]))
-    except (ValueError, TypeError, IndexError, KeyError):
-        return None
+    for level in map(plain_level, islice(levels, ladder.read, None)):
+        if level is None or level[1]:
+            return level
+    return None

@@ -17,7 +17,7 @@ from sor_core.domain.decision import (
 )
 from sor_core.domain.errors import VenueFailure
 from sor_core.domain.market import Exclusion, Policy, VenueMarket, Why
-from sor_core.domain.money import BPS, exact, plain, round_significant
+from sor_core.domain.money import BPS, exact, plain
 from sor_core.domain.order import Order, OrderType, Side, Strategy
 from sor_core.routing.allocate import Split
 from sor_core.routing.budget import largest_within_budget
@@ -291,7 +291,7 @@ def _too_little(
     side = "at or below" if order.side is Side.BUY else "at or above"
     legs = "" if order.max_legs is None else f" over at most {order.max_legs} venues"
     detail = (
-        f"only {plain(filled)} {order.symbol.base} can be filled {side} {plain(round_significant(cap, 12))}"
+        f"only {plain(filled)} {order.symbol.base} can be filled {side} {plain(cap)}"
         f" {order.symbol.quote}{legs}"
     )
     return NoRoute(reason, detail, filled, tuple(excluded))

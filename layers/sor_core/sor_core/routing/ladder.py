@@ -1,4 +1,4 @@
-"""One venue's side of a book as integers, walked only as far as an order can reach.
+"""What a level is, and one venue's side of a book as integers.
 
 Prices are integers in units of 10^-price_places, sizes in units of 10^-size_places, so that every
 sum and product in the allocation is exact and quick.
@@ -6,39 +6,37 @@ sum and product in the allocation is exact and quick.
 
 from __future__ import annotations
 
+import math
 import re
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
-from itertools import accumulate
-from operator import mul, neg, sub
+from operator import sub
 from typing import cast
 
 import msgspec
 
 from sor_core.domain.book import RawLevel
-from sor_core.domain.order import Side
 
 FINEST_PLACES = 18
 """Decimal places kept when a venue shows levels finer than its own tick and lot. No listed market
 needs more; a level finer still is malformed."""
 
-FIRST_BLOCK = 16
-"""Levels that `walk` converts at first."""
-
-GROWTH = 8.0
-"""How many times the levels before it a block of `walk` may have."""
-
 _LONGEST_NUMBER = 40
+_PLAIN = re.compile(r"[0-9]+(?:\.[0-9]*)?", re.ASCII)
 _SHORT_NUMBERS = re.compile(r"(?:[^,]{1,18},)*+[^,]{1,18}")
 """15 digits, a point and an exponent of two characters: at most, so that no two have the same double."""
+_EXACT_DOUBLES = 2**53
+"""Every smaller integer has a double of its own."""
 _ONLY_JSON = "- \t\r\n"
 """What may stand before a number in JSON, but not in a plain decimal."""
+_NOT_PLAIN = _ONLY_JSON + "eE"
 _PLACES_AT_ONCE = 9
 """With more, a common price would pass 2^53."""
 _INTEGERS = msgspec.json.Decoder(list[int], strict=False)
+_DOUBLES = msgspec.json.Decoder(list[float])
 _TENS: tuple[int, ...] = tuple(10**n for n in range(_LONGEST_NUMBER))
 
 
@@ -119,6 +117,95 @@ def scaled_int(text: object, places: int) -> int:
     return int(digits[:missing] or "0")
 
 
+def scaled_ints(texts: list[object], places: int) -> list[int] | None:
+    """`scaled_int` of many strings at once; None where one of them needs its own look."""
+    strings = cast("list[str]", texts)  # where one is none: the TypeError that the caller expects
+    kept = min(places, _PLACES_AT_ONCE)
+    found = _read_at_once(strings, f"e{kept}")
+    if found is None and max(map(len, strings)) <= _LONGEST_NUMBER:
+        # Too long perhaps, by zeros at the end: Binance writes eight decimals of all.
+        shorter = [text.rstrip("0") for text in strings if "." in text]
+        found = _read_at_once(shorter, f"0e{kept}") if len(shorter) == len(strings) else None
+    if found is None or (not kept and max(found) >= _EXACT_DOUBLES):
+        return None
+    return found if kept == places else [number * _TENS[places - kept] for number in found]
+
+
+def _read_at_once(texts: Sequence[str], suffix: str) -> list[int] | None:
+    """Integers of strings of which each is a plain decimal once the suffix, an exponent, is added.
+
+    msgspec reads them all as one JSON list. It takes a number for an integer only if the double
+    nearest to it is one, of at most 2^53. For numbers of at most 15 digits that is exact: no two of
+    them have the same double. Only a whole number can have 16 here; with an exponent of 1 or more it
+    is past 2^53, and with 0 exact below that.
+    """
+    joined = f"{suffix},".join(texts) + suffix
+    if not _SHORT_NUMBERS.fullmatch(joined) or any(sign in joined for sign in _ONLY_JSON):
+        return None
+    try:
+        found = _INTEGERS.decode(f"[{joined}]")
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return None
+    return found if len(found) == len(texts) else None
+
+
+def numbers(texts: Sequence[object]) -> list[float]:
+    """The doubles of plain decimal strings of any length: what is summed of levels, and not walked.
+
+    Raises
+    ------
+    MalformedBookError
+        If one of them is something else, or larger than any double.
+    """
+    strings = cast("Sequence[str]", texts)
+    try:
+        joined = ",".join(strings)
+        found = _DOUBLES.decode(f"[{joined}]")
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return [number(text) for text in texts]
+    except TypeError as error:
+        raise MalformedBookError("a price or size is no string") from error
+    if len(found) == len(texts) and not any(sign in joined for sign in _NOT_PLAIN):
+        return found
+    return [number(text) for text in texts]
+
+
+def number(text: object) -> float:
+    """`numbers` of one."""
+    if isinstance(text, str) and _PLAIN.fullmatch(text) and (found := float(text)) < math.inf:
+        return found
+    raise MalformedBookError(f"not a plain decimal: {str(text)[:40]!r}")
+
+
+def priced(level: RawLevel) -> tuple[float, str]:
+    """The price of a level, and its size as it stands.
+
+    Raises
+    ------
+    MalformedBookError
+        If it is no pair of strings, or the price no plain decimal.
+    """
+    try:
+        price, size = level[0], level[1]
+    except (IndexError, TypeError, KeyError) as error:
+        raise MalformedBookError("a level is not [price, size]") from error
+    if not isinstance(size, str):
+        raise MalformedBookError("a price or size is no string")
+    return number(price), size
+
+
+def plain_level(level: RawLevel) -> tuple[Decimal, Decimal] | None:
+    """Price and size as `scaled_int` reads them, whatever their places; None for what is no level."""
+    try:
+        price, size = level[0], level[1]
+    except (IndexError, TypeError, KeyError):
+        return None
+    for text in (price, size):
+        if not isinstance(text, str) or len(text) > _LONGEST_NUMBER or not _PLAIN.fullmatch(text):
+            return None
+    return Decimal(str(price)), Decimal(str(size))
+
+
 @dataclass(frozen=True, slots=True)
 class Ladder:
     """The levels of one venue that an order can reach, best first."""
@@ -135,6 +222,8 @@ class Ladder:
     """True if the next level exists but lies beyond the price cap."""
     whole: bool
     """True if every level of the book within the price cap is here."""
+    read: int
+    """Levels of the book walked, empty ones counted, one beyond the cap not."""
 
     @property
     def prices(self) -> list[int]:
@@ -167,194 +256,6 @@ class Ladder:
         """What taking `size` (1..`depth`) from the best level on pays or brings, fees apart."""
         level = bisect_left(self.ends, size, lo=1) - 1
         return self.sign * (self.worths[level] + (size - self.ends[level]) * self.values[level])
-
-
-def walk(
-    levels: Sequence[RawLevel],
-    side: Side,
-    scale: Scale,
-    *,
-    cap: int | None,
-    enough_size: int | None,
-    enough_notional: int | None,
-) -> Ladder:
-    """Convert levels until the order is covered, the cap is passed or the book ends.
-
-    Levels are converted in blocks, each as long as the sizes so far let expect, but never more than
-    `GROWTH` times all before it: the work grows with the levels used, not with those given.
-
-    Parameters
-    ----------
-    levels
-        Asks for a buy, bids for a sell, best first, as the venue sent them.
-    cap
-        Worst admissible price (integer), None for none.
-    enough_size, enough_notional
-        Stop once the levels taken reach either.
-
-    Raises
-    ------
-    MalformedBookError
-        At the first level walked that is not a positive price with a size, or out of order.
-    FinerThanScaleError
-        At the first level finer than the scale.
-    """
-    taken = _Taken(side.sign, cap, enough_size, enough_notional)
-    at, block = 0, FIRST_BLOCK
-    while at < len(levels) and not taken.done:
-        some = levels[at : at + block]
-        columns = _columns(some, scale)
-        if columns is None or not taken.add_block(*columns):
-            taken.add_one_by_one(some, scale)
-        at += block
-        block = max(FIRST_BLOCK, int(at * min(GROWTH, taken.missing)))
-    return taken.ladder()
-
-
-def _columns(levels: Sequence[RawLevel], scale: Scale) -> tuple[list[int], list[int]] | None:
-    """Prices and sizes as integers, converted at once; None where each level needs its own look."""
-    try:
-        prices = _scaled_ints([level[0] for level in levels], scale.price_places)
-        sizes = _scaled_ints([level[1] for level in levels], scale.size_places)
-    except (IndexError, TypeError, KeyError):
-        return None
-    return None if prices is None or sizes is None else (prices, sizes)
-
-
-def _scaled_ints(texts: list[object], places: int) -> list[int] | None:
-    """`scaled_int` of many strings at once; None where one of them needs its own look."""
-    strings = cast("list[str]", texts)  # where one is none: the TypeError that the caller expects
-    kept = min(places, _PLACES_AT_ONCE)
-    numbers = _read_at_once(strings, f"e{kept}")
-    if numbers is None:  # too long perhaps, by zeros at the end: Binance writes eight decimals of all
-        shorter = [text.rstrip("0") for text in strings if "." in text]
-        numbers = _read_at_once(shorter, f"0e{kept}") if len(shorter) == len(strings) else None
-    if numbers is None or kept == places:
-        return numbers
-    return [number * _TENS[places - kept] for number in numbers]
-
-
-def _read_at_once(texts: Sequence[str], suffix: str) -> list[int] | None:
-    """Integers of strings of which each is a plain decimal once the suffix, an exponent, is added.
-
-    msgspec reads them all as one JSON list. It takes a number for an integer only if the double
-    nearest to it is one, of at most 2^53. For numbers of at most 15 digits that is exact: no two of
-    them have the same double. Only a whole number can have 16 here, and stands for itself.
-    """
-    joined = f"{suffix},".join(texts) + suffix
-    if not _SHORT_NUMBERS.fullmatch(joined) or any(sign in joined for sign in _ONLY_JSON):
-        return None
-    try:
-        numbers = _INTEGERS.decode(f"[{joined}]")
-    except (msgspec.DecodeError, UnicodeEncodeError):
-        return None
-    return numbers if len(numbers) == len(texts) else None
-
-
-class _Taken:
-    """The levels taken so far, and whether they are enough."""
-
-    __slots__ = (
-        "_cap",
-        "_ends",
-        "_enough_notional",
-        "_enough_size",
-        "_previous",
-        "_sign",
-        "_values",
-        "_worths",
-        "capped",
-        "done",
-    )
-
-    def __init__(
-        self, sign: int, cap: int | None, enough_size: int | None, enough_notional: int | None
-    ) -> None:
-        self._sign = sign
-        self._cap = None if cap is None else cap * sign
-        self._enough_size = enough_size
-        self._enough_notional = enough_notional
-        self._previous: int | None = None
-        self._values: list[int] = []
-        self._ends = [0]
-        self._worths = [0]
-        self.capped = False
-        self.done = False
-
-    @property
-    def missing(self) -> float:
-        """How many times what was taken is still to be taken."""
-        missing = GROWTH
-        if self._enough_size is not None:
-            missing = min(missing, self._enough_size / max(1, self._ends[-1]) - 1)
-        if self._enough_notional is not None:
-            missing = min(missing, self._enough_notional / max(1, abs(self._worths[-1])) - 1)
-        return missing
-
-    def add_block(self, prices: list[int], sizes: list[int]) -> bool:
-        """Take a block as far as it is needed; False, and nothing taken, if it is not a clean one."""
-        values = prices if self._sign > 0 else list(map(neg, prices))
-        if min(prices[0], prices[-1]) <= 0 or not all(sizes) or sorted(values) != values:
-            return False
-        if self._previous is not None and values[0] < self._previous:
-            return False
-        self._previous = values[-1]
-        known = len(self._values)
-        if self._cap is not None and values[-1] > self._cap:
-            self.capped = self.done = True
-            within = bisect_right(values, self._cap)
-            values, sizes = values[:within], sizes[:within]
-        self._values += values
-        self._ends += accumulate(sizes, initial=self._ends.pop())
-        self._worths += accumulate(map(mul, values, sizes), initial=self._worths.pop())
-        self._end_where_enough(known)
-        return True
-
-    def _end_where_enough(self, known: int) -> None:
-        stop = len(self._values) + 1
-        if self._enough_size is not None:
-            stop = bisect_left(self._ends, self._enough_size, lo=known + 1)
-        if self._enough_notional is not None:
-            enough = self._enough_notional
-            stop = min(stop, bisect_left(self._worths, enough, lo=known + 1, key=abs))
-        if stop <= len(self._values):
-            del self._values[stop:], self._ends[stop + 1 :], self._worths[stop + 1 :]
-            self.done, self.capped = True, False
-
-    def add_one_by_one(self, levels: Sequence[RawLevel], scale: Scale) -> None:
-        """Take a block level by level, as far as it is needed; raises what `walk` does."""
-        try:
-            for level in levels:
-                price = scaled_int(level[0], scale.price_places)
-                size = scaled_int(level[1], scale.size_places)
-                value = price * self._sign
-                if price <= 0:
-                    raise MalformedBookError("a price is not positive")
-                if self._previous is not None and value < self._previous:
-                    raise MalformedBookError("levels out of order")
-                self._previous = value
-                if self._cap is not None and value > self._cap:
-                    self.capped = self.done = True
-                    return
-                if size and self._take(value, size):
-                    self.done = True
-                    return
-        except (IndexError, TypeError, KeyError) as error:
-            raise MalformedBookError("a level is not [price, size]") from error
-
-    def _take(self, value: int, size: int) -> bool:
-        """Take a level; True if that is enough."""
-        self._values.append(value)
-        self._ends.append(self._ends[-1] + size)
-        self._worths.append(self._worths[-1] + size * value)
-        return (self._enough_size is not None and self._ends[-1] >= self._enough_size) or (
-            self._enough_notional is not None and abs(self._worths[-1]) >= self._enough_notional
-        )
-
-    def ladder(self) -> Ladder:
-        """What was taken."""
-        whole = self.capped or not self.done
-        return Ladder(self._values, self._ends, self._worths, self._sign, self.capped, whole)
 
 
 def touch(levels: Sequence[RawLevel]) -> Decimal:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from decimal import ROUND_FLOOR, Decimal
 from hashlib import sha256
 from typing import Any
@@ -16,20 +17,20 @@ from sor_core.domain.book import RawLevel
 from sor_core.domain.decision import Alternative, BookLevel, Certificate, Costs, Decision
 from sor_core.domain.instrument import Instrument
 from sor_core.domain.market import Exclusion, Policy, VenueMarket
-from sor_core.domain.money import BPS, decimal_from_wire, exact, plain
+from sor_core.domain.money import BPS, exact, plain
 from sor_core.domain.order import Order, Side
 from sor_core.routing.allocate import Split
-from sor_core.routing.candidates import Field, build_field, size_step
-from sor_core.routing.ladder import MalformedBookError, touch
-from sor_core.routing.score import Depth, depth_of, liquidity_score, notional_of
+from sor_core.routing.candidates import Field, Reach, build_field, look, size_step
+from sor_core.routing.ladder import FinerThanScaleError, MalformedBookError, plain_level, touch
+from sor_core.routing.score import BLOCK as SHOWN_TOGETHER
+from sor_core.routing.score import held_in_band, notional_of
 from sor_core.routing.screen import admits, screen
 from sor_core.routing.strategies import Candidate, Pricing, rank, solve
 
 FORMAT = "sor-receipt/1"
-BLOCK = 8
+BLOCK = SHOWN_TOGETHER
 """Levels hashed together; a prefix is a whole number of blocks, or all of the book."""
 _LONGEST = 200
-_NEAR = 1e-9
 
 Json = dict[str, Any]
 
@@ -231,10 +232,10 @@ def _reach(order: Order, market: VenueMarket, levels: Sequence[Sequence[str]], c
         enough = order.quote_amount / (1 - market.fees.taker_fee_bps / BPS) + 2 * spare
     beyond = False
     for at, level in enumerate(levels):
-        try:
-            price, size = (decimal_from_wire(text) for text in level)
-        except ValueError:
+        read = plain_level(level)
+        if read is None:
             return at + 1
+        price, size = read
         if size and (beyond or (price - cap) * sign > market.instrument.tick):
             return at + 1
         held += size
@@ -257,34 +258,25 @@ def _depth(
     decision: Decision,
     field: Field | None,
 ) -> Json:
-    """The sums over the whole side that scores are made of; None where the decision had none."""
+    """The sums over a side that scores are made of; None where what was looked at is no level."""
     book, side = market.book, order.side
     levels = book.asks if side is Side.BUY else book.bids
     bid, ask = _touch(book.bids), _touch(book.asks)
-    full = float(policy.full_liquidity_notional(market.instrument.symbol.quote))
     own = in_band = within = None
     if 0 < bid < ask:
-        mid = float(bid + ask) / 2
-        summed = _summed(levels, side, mid, mid)
-        own = None if summed is None else summed.notional_in_band
+        enough = notional_of(
+            policy.min_liquidity_score,
+            float(policy.full_liquidity_notional(market.instrument.symbol.quote)),
+        )
+        with suppress(MalformedBookError):
+            own = held_in_band(levels, side, float(bid + ask) / 2, enough)
     if field is not None:
-        if own is None:  # malformed further out than the screen had to look
-            own = notional_of(policy.min_liquidity_score, full)
-        summed = _summed(levels, side, float(decision.arrival_mid), float(decision.price_cap))
-        in_band = None if summed is None else summed.notional_in_band
-        for candidate in (c for c in field.candidates if c.market is market):
-            within = candidate.depth_within_cap
-            # A level on the band's very edge may count or not: what the decision took holds.
-            if in_band is None or abs(liquidity_score(in_band, full) - candidate.liquidity_score) > _NEAR:
-                in_band = notional_of(candidate.liquidity_score, full)
+        scale = field.pricing.scale
+        reach = Reach.of(order, decision.arrival_mid, decision.price_cap, scale)
+        with suppress(MalformedBookError, FinerThanScaleError):
+            depth = look(order, market, reach, scale).depth
+            in_band, within = depth.notional_in_band, depth.size_within_cap
     return {"own_band": _text(own), "in_band": _text(in_band), "within_cap": _text(within)}
-
-
-def _summed(levels: Sequence[RawLevel], side: Side, mid: float, cap: float) -> Depth | None:
-    try:
-        return depth_of(levels, side, mid, cap)
-    except MalformedBookError:
-        return None
 
 
 # What was decided ------------------------------------------------------------------------------

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sor_core.domain.book import RawLevel
 from sor_core.domain.order import Side
-from sor_core.routing.ladder import Ladder, MalformedBookError, Scale
+from sor_core.routing.ladder import Ladder, MalformedBookError, Scale, number, numbers, priced
 
 LIQUIDITY_BAND_BPS = 50.0
 """Depth counts for the liquidity score up to this far from the arrival mid."""
@@ -17,8 +17,13 @@ LIQUIDITY_BAND_BPS = 50.0
 FRESHNESS_MS = 20_000.0
 """After this age a book's level is taken to be there still with probability 1/e."""
 
+BLOCK = 8
+"""Levels looked at, and shown in a receipt, are a multiple of it, or all."""
+
 _SCORE_SPAN = 10_000.0
 """Full scale over the notional that scores about 0.75: four decades between thin and full."""
+_MOST = 1e100
+"""Base: a sum beyond it is no book's, and might end in infinity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,64 +36,105 @@ class Depth:
     """Base, at the price cap or better."""
 
 
-def depth_of(levels: Sequence[RawLevel], side: Side, mid: float, cap: float) -> Depth:
+def depth_of(levels: Sequence[RawLevel], side: Side, mid: float, cap: float, read: int = 0) -> Depth:
     """Sum a side's levels up to the band's edge and up to the price cap.
 
-    The levels are best first, as `routing.ladder.walk` makes sure of those that are traded on.
+    The levels are best first. Those past the `read` that were walked are looked at one by one up to
+    the first beyond both, or the end of its block, one at least; beyond that block, prices are looked
+    at only as a bisection comes by them, and sizes only up to the farther of the two.
 
     Raises
     ------
     MalformedBookError
-        If a level within reach is no number.
+        If what is looked at is no level, or out of order.
     """
-    edge = mid * (1 + side.sign * LIQUIDITY_BAND_BPS / 10_000)
+    limits = mid * (side.sign + LIQUIDITY_BAND_BPS / 10_000), cap * side.sign
+    looked, worst = _looked_at(levels, side, read, max(limits))
+    in_band, in_cap = [_within(levels, side, limit, looked, worst) for limit in limits]
+    nearer, farther = (in_band, in_cap) if in_band <= in_cap else (in_cap, in_band)
     try:
-        in_band, in_cap = _reach(levels, side, edge), _reach(levels, side, cap)
-        nearer, farther = sorted((in_band, in_cap))
-        near = sum(map(float, [level[1] for level in levels[:nearer]]))  # type: ignore[arg-type]
-        far = near + sum(map(float, [level[1] for level in levels[nearer:farther]]))  # type: ignore[arg-type]
-    except (TypeError, ValueError, IndexError, KeyError) as error:
+        sizes = numbers([level[1] for level in levels[:farther]])
+    except (IndexError, TypeError, KeyError) as error:
         raise MalformedBookError("a level is not [price, size]") from error
-    if not 0 <= near <= far < math.inf:
-        raise MalformedBookError("a level is not positive")
+    far = sum(sizes)
+    near = far if nearer == farther else sum(sizes[:nearer])
+    if far >= _MOST:
+        raise MalformedBookError("more than there can be")
     return Depth((near if in_band == nearer else far) * mid, near if in_cap == nearer else far)
 
 
-def depth_of_whole(ladder: Ladder, side: Side, mid: float, cap: float, scale: Scale) -> Depth | None:
-    """`depth_of` from a ladder, where that has all the levels within reach; None where it has not."""
+def depth_beyond(
+    ladder: Ladder, levels: Sequence[RawLevel], side: Side, mid: float, cap: float, scale: Scale
+) -> Depth:
+    """`depth_of` of a book that was walked to a ladder within `cap`; raises what it does."""
     edge = mid * (side.sign + LIQUIDITY_BAND_BPS / 10_000)
     if not ladder.whole or (ladder.capped and cap * side.sign < edge):
-        return None
+        return depth_of(levels, side, mid, cap, ladder.read)
+    _looked_at(levels, side, ladder.read, max(edge, cap * side.sign))
     in_band = ladder.ends[bisect_right(ladder.values, math.floor(edge * 10.0**scale.price_places))]
     return Depth(float(scale.to_size(in_band)) * mid, float(scale.to_size(ladder.depth)))
 
 
-def _reach(levels: Sequence[RawLevel], side: Side, price: float) -> int:
-    """How many levels are at `price` or better."""
-    sign = side.sign
-    if levels and float(levels[-1][0]) * sign <= price * sign:  # type: ignore[arg-type]
+def _looked_at(levels: Sequence[RawLevel], side: Side, read: int, farthest: float) -> tuple[int, float]:
+    """How many levels are looked at one by one, and the value (the price, negative for a sell) of the last.
+
+    A level beyond `farthest` ends it: of that one only the price counts.
+    """
+    end = min(len(levels), (read // BLOCK + 1) * BLOCK)
+    start = max(0, min(read, end) - 1)
+    value = -math.inf
+    for at in range(start, end):
+        price, size = priced(levels[at])
+        if price <= 0:
+            raise MalformedBookError("a price is not positive")
+        if price * side.sign < value:
+            raise MalformedBookError("levels out of order")
+        value = price * side.sign
+        if value > farthest:
+            return at + 1, value
+        number(size)
+    return end, value
+
+
+def _within(levels: Sequence[RawLevel], side: Side, limit: float, looked: int, worst: float) -> int:
+    """How many levels have a value of `limit` or better; the first `looked` are in order up to `worst`."""
+    key = _VALUES[side]
+    if worst > limit:
+        return bisect_right(levels, limit, 0, looked, key=key)
+    if looked == len(levels) or key(levels[-1]) <= limit:
         return len(levels)  # the usual case, without a search
-    return bisect_right(levels, price * sign, key=lambda level: float(level[0]) * sign)  # type: ignore[arg-type]
+    return bisect_right(levels, limit, looked, key=key)
 
 
-def holds_in_band(levels: Sequence[RawLevel], side: Side, mid: float, notional: float) -> bool:
-    """Whether a side's `depth_of` reaches a notional; looks no further than it must.
+_VALUES: Mapping[Side, Callable[[RawLevel], float]] = {
+    Side.BUY: lambda level: priced(level)[0],
+    Side.SELL: lambda level: -priced(level)[0],
+}
+
+
+def held_in_band(levels: Sequence[RawLevel], side: Side, mid: float, enough: float) -> float:
+    """The notional within the band, each unit valued at the mid; no further looked at than to `enough`.
 
     Raises
     ------
     MalformedBookError
-        If a level looked at is no number.
+        If a level looked at is none, or out of order; of one beyond the band only the price counts.
     """
-    edge = mid * (1 + side.sign * LIQUIDITY_BAND_BPS / 10_000)
-    held = 0.0
-    try:
-        for level in levels:
-            if held >= notional or (float(level[0]) - edge) * side.sign > 0:  # type: ignore[arg-type]
-                break
-            held += float(level[1]) * mid  # type: ignore[arg-type]
-    except (TypeError, ValueError, IndexError, KeyError) as error:
-        raise MalformedBookError("a level is not [price, size]") from error
-    return held >= notional
+    edge = mid * (side.sign + LIQUIDITY_BAND_BPS / 10_000)
+    held, value = 0.0, -math.inf
+    for level in levels:
+        if held * mid >= enough:
+            break
+        price, size = priced(level)
+        if price <= 0 or price * side.sign < value:
+            raise MalformedBookError("levels out of order")
+        value = price * side.sign
+        if value > edge:
+            break
+        held += number(size)
+        if held >= _MOST:
+            raise MalformedBookError("more than there can be")
+    return held * mid
 
 
 def notional_of(score: float, full_notional: float) -> float:

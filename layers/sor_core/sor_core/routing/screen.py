@@ -9,7 +9,7 @@ from decimal import Decimal
 from sor_core.domain.market import Exclusion, Policy, VenueMarket, Why
 from sor_core.domain.order import Order, Side
 from sor_core.routing.ladder import MalformedBookError, touch
-from sor_core.routing.score import depth_of, holds_in_band, liquidity_score, notional_of
+from sor_core.routing.score import held_in_band, liquidity_score, notional_of
 
 
 def admits(order: Order, venue: str) -> bool:
@@ -71,15 +71,16 @@ def touch_or_exclusion(market: VenueMarket, side: Side, policy: Policy, now_ms: 
 
 def _thin(market: VenueMarket, side: Side, own_mid: float, policy: Policy) -> Exclusion | None:
     """Judge the side's depth round the venue's own mid: a thin quote may not move the arrival mid."""
-    levels = market.book.asks if side is Side.BUY else market.book.bids
     full = float(policy.full_liquidity_notional(market.instrument.symbol.quote))
+    enough = notional_of(policy.min_liquidity_score, full)
+    levels = market.book.asks if side is Side.BUY else market.book.bids
     try:
-        if holds_in_band(levels, side, own_mid, notional_of(policy.min_liquidity_score, full)):
-            return None
-        score = liquidity_score(depth_of(levels, side, own_mid, own_mid).notional_in_band, full)
+        held = held_in_band(levels, side, own_mid, enough)
     except MalformedBookError as error:
         return Exclusion(market.venue, Why.MALFORMED_BOOK, str(error))
-    detail = f"score {score:.2f}, at least {policy.min_liquidity_score:g}"
+    if held >= enough:
+        return None
+    detail = f"score {liquidity_score(held, full):.2f}, at least {policy.min_liquidity_score:g}"
     return Exclusion(market.venue, Why.THIN_BOOK, detail)
 
 

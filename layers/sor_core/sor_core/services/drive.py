@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from sor_core.domain.decision import Decision, NoRoute, NoRouteReason
 from sor_core.domain.order_status import OrderStatus
+from sor_core.domain.trading import RejectReason
 from sor_core.execution import protocol
 from sor_core.execution.dues import Ceiling, Counter, changes
 from sor_core.execution.plan import legs_of, rest_of
@@ -34,6 +35,7 @@ MODE_LIFE_MS = 500
 """How long the operator's switch is believed between two looks at it; writes of attempts look themselves."""
 NO_VENUE_AGAIN_MS = 2000
 """When venues are looked for again where none could be reached."""
+_TOO_LITTLE = frozenset({RejectReason.FILTER_SIZE, RejectReason.FILTER_NOTIONAL})
 _COMMITS = 6
 _T = TypeVar("_T")
 Apply = Callable[[OrderRecord], OrderRecord]
@@ -162,6 +164,10 @@ class Driver:
         venues = [v for v in self._settings.venues if v not in step.avoid and admits(rest, v)]
         if not venues:
             return _nothing("every venue has failed it"), None
+        venues = [v for v in venues if v not in step.held_back]
+        if not venues:
+            again_at_ms = self._clock.now_ms() + NO_VENUE_AGAIN_MS
+            return _nothing("held back from every venue", again_at_ms=again_at_ms), None
         view = await self._desk.view(rest, venues)
         now_ms = self._clock.now_ms()
         cap, policy = record.terms.price_cap, self._settings.policy
@@ -182,9 +188,9 @@ class Driver:
             return partial(protocol.chosen, plan=Plan(tuple(legs), now_ms)), view
         detail = "" if isinstance(decision, Decision) else decision.detail
         self._log.info("no venue chosen", order_id=record.order_id, left=str(step.base), detail=detail)
-        if isinstance(decision, NoRoute) and decision.reason is NoRouteReason.NO_VENUE:
+        if step.held_back or (isinstance(decision, NoRoute) and decision.reason is NoRouteReason.NO_VENUE):
             pause_ms = protocol.RESTING_ASK_MS if step.rest_only else NO_VENUE_AGAIN_MS
-            return _nothing(decision.detail, again_at_ms=now_ms + pause_ms), None
+            return _nothing(detail, again_at_ms=now_ms + pause_ms), None
         if isinstance(decision, Decision) or decision.reason is NoRouteReason.BELOW_MINIMUM:
             return _nothing(protocol.SPENT), None
         return _nothing(decision.detail), None
@@ -206,7 +212,11 @@ class Driver:
             )
         now_ms = self._clock.now_ms()
         if not intentions:
-            return await self._commit(record, me, _nothing(protocol.SPENT), conclude=True), me
+            spent = len(refused) == len(plan.legs) and all(r.reason in _TOO_LITTLE for _, r in refused)
+            # A venue of the plan that did not answer now, or takes no orders, says nothing of the rest.
+            later = _nothing("no venue of the plan takes it now", again_at_ms=now_ms + NO_VENUE_AGAIN_MS)
+            apply = _nothing(protocol.SPENT) if spent else later
+            return await self._commit(record, me, apply, conclude=True), me
         after, ready = protocol.intend(
             record, me, intentions, not_after_ms=now_ms + SEND_WITHIN_MS, now_ms=now_ms
         )

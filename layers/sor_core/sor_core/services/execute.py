@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from statistics import median
 
 from sor_core import __version__
-from sor_core.domain.decision import Decision, NoRoute
+from sor_core.domain.decision import Decision, NoRoute, NoRouteReason
 from sor_core.domain.money import exact
+from sor_core.domain.order import Order
 from sor_core.domain.order_status import OrderStatus
 from sor_core.execution import protocol
 from sor_core.execution.dues import Ceiling, Counter, utc_day
@@ -18,7 +20,7 @@ from sor_core.execution.plan import Pace, legs_of, resting_terms, terms
 from sor_core.execution.protocol import Intention, Me, Step
 from sor_core.execution.record import AttemptState, OrderRecord, PlannedLeg, Terms, TimeInForce
 from sor_core.execution.request import CheckedLeg, ExecuteRequest, RefusalReason, Refused
-from sor_core.execution.risk import refuse_decision, refuse_order
+from sor_core.execution.risk import refuse_decision, refuse_order, refuse_unrouted
 from sor_core.metrics import ACCEPTED, ORDERS, ROUTING_DECISIONS, ROUTING_NO_ROUTE
 from sor_core.ports_trading import (
     CeilingPassed,
@@ -44,6 +46,8 @@ from sor_core.services.undisturbed import undisturbed
 LAST_ROUND_AFTER_MS = 12_000
 """A handler begins no further round after that: one may take ten seconds, and the gateway waits for 29."""
 _ACCEPT_TRIES = 3
+_OF_THE_VENUES = frozenset({NoRouteReason.NO_VENUE, NoRouteReason.UNKNOWN_SYMBOL})
+"""Why there is no route whatever the order's amount and price."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,7 @@ class ExecutionService:
         mode = await self._driver.mode()
         refused = refuse_order(request.order, self._settings.limits, mode)
         if refused is not None:
-            return refused
+            return await self._with_reason(refused, mode)
         done: Executed | DryRun | NoRoute | Refused | None = None
         for _ in range(_ACCEPT_TRIES):
             done = await self._try(request)
@@ -122,6 +126,18 @@ class ExecutionService:
             or done
             or Refused(RefusalReason.FUNDS_RESERVED, "other orders keep claiming the same balances")
         )
+
+    async def _with_reason(self, refused: Refused, mode: protocol.TradingMode) -> Refused:
+        """The refusal with what the operator said when the switch was set, if it was the switch."""
+        if refused.reason not in {RefusalReason.HALTED, RefusalReason.REDUCE_ONLY}:
+            return refused
+        try:
+            switch = await self._ledger.switch()
+        except LedgerError:
+            return refused
+        if switch.mode is not mode or not switch.reason:
+            return refused
+        return replace(refused, detail=f"{refused.detail}: {switch.reason}")
 
     async def _known(self, request: ExecuteRequest) -> Executed | Refused | None:
         """The order of the request's key, if it has one."""
@@ -163,6 +179,8 @@ class ExecutionService:
             settings.max_rounds, settings.execution_ms, settings.review_after_ms, settings.strict_resolution
         )
         if isinstance(decision, NoRoute):
+            if (beyond := self._beyond_limits(order, decision, view)) is not None:
+                return beyond
             leg = self._resting(request, decision, view)
             if leg is None:
                 self._metrics.count(ROUTING_NO_ROUTE, decision.reason)
@@ -192,6 +210,15 @@ class ExecutionService:
             return Refused(RefusalReason.VENUE_RULES, detail or "no leg is large enough for its venue")
         chosen = None if isinstance(decision, NoRoute) else decision
         return _Prepared(agreed, tuple(intentions), legs, checked, chosen, view, receipt)
+
+    def _beyond_limits(self, order: Order, no_route: NoRoute, view: View) -> Refused | None:
+        """Why an order without a route would have been refused with one."""
+        mids = _mids(view)
+        if no_route.reason in _OF_THE_VENUES or not mids:
+            return None
+        with exact():
+            cap = price_cap(order, Decimal(median(mids)))
+        return refuse_unrouted(order, cap, mids, self._settings.limits)
 
     def _resting(self, request: ExecuteRequest, no_route: NoRoute, view: View) -> PlannedLeg | None:
         """Where a limit order waits of which nothing can be filled at once."""
@@ -254,7 +281,8 @@ class ExecutionService:
                 return outcome
             case NotAdmitted(mode):
                 refused = refuse_order(request.order, self._settings.limits, mode)
-                return refused or Refused(RefusalReason.HALTED, "trading was halted a moment ago")
+                refused = refused or Refused(RefusalReason.HALTED, "trading was halted a moment ago")
+                return await self._with_reason(refused, mode)
             case CeilingPassed(counter, ceiling):
                 if counter.kind == "hold":
                     return None
@@ -268,12 +296,16 @@ class ExecutionService:
 
     async def _existing(self, taken: KeyTaken, request: ExecuteRequest) -> Executed | Refused:
         """The order of a key, once it has ended or the wait is over."""
-        if taken.body_hash != request.body_hash:
-            detail = f"it belongs to order {taken.order_id}, which was asked for in other words"
-            return Refused(RefusalReason.KEY_REUSED, detail)
         record = await self._ledger.load(taken.order_id)
         if record is None:
             raise LedgerError("a key without its order")
+        # The hash is of what was said, the order of what that means: a default may be written out or not.
+        if taken.body_hash != request.body_hash and (others := request.differs_from(record)):
+            detail = f"it belongs to order {taken.order_id}, which has another {', '.join(others)}"
+            named = all(key.startswith("client_order_id:") for key in request.keys)
+            return Refused(
+                RefusalReason.KEY_REUSED, detail, "client_order_id" if named else "Idempotency-Key"
+            )
         return Executed(await self._follower.await_end(record, _deadline_ms(request)))
 
     # Carrying out ---------------------------------------------------------------------------------

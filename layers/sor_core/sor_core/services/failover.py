@@ -25,7 +25,7 @@ from sor_core.services.context import Context
 from sor_core.services.desk import Desk
 from sor_core.services.drive import Driver
 from sor_core.services.follow import HANDED_OVER_FOR_MS, OWNED_FOR_MS, Follower, rests
-from sor_core.services.quality import measure_day
+from sor_core.services.quality import measure_day, measure_reviews
 
 LOOK_AGAIN_S = 5
 """How soon to look again where another invocation has the order."""
@@ -139,6 +139,7 @@ class FailoverService:
                 self._log.warning("order not looked after", order_id=order_id, error=repr(result))
             elif isinstance(result, BaseException):
                 raise result
+        await measure_reviews(self._metrics, self._ledger, self._log)
         await measure_day(self._metrics, self._ledger, self._settings, self._clock.now_ms(), self._log)
         await self._desk.tell_health()
         if due:

@@ -71,8 +71,13 @@ class Follower:
             record = await self._ledger.load(record.order_id) or record
         return record
 
-    async def cancel(self, order_id: str, caller: str | None, until_ms: int) -> OrderRecord | None:
-        """Ask for an order's end; None where the caller has no such order. Raises `LedgerError`."""
+    async def cancel(
+        self, order_id: str, caller: str | None, until_ms: int, why: str = ""
+    ) -> OrderRecord | None:
+        """Ask for an order's end; None where the caller has no such order. Raises `LedgerError`.
+
+        `why` stands in the order's history and end where it is not its caller who asks.
+        """
         for _ in range(_TRIES):
             record = await self._ledger.load(order_id)
             if record is None or caller not in {None, record.caller}:
@@ -81,7 +86,7 @@ class Follower:
                 await self._cancel_under_review(record)
                 return record
             now_ms = self._clock.now_ms()
-            asked, me = protocol.cancel_asked(record, now_ms), None
+            asked, me = protocol.cancel_asked(record, now_ms, why), None
             if not record.owner or record.due_at_ms <= now_ms:
                 due_at_ms = now_ms + OWNED_FOR_MS
                 asked, me = protocol.taken_over(asked, self._new_id(), now_ms, due_at_ms=due_at_ms)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from sor_core.domain.errors import VenueError, VenueFailure
 from sor_core.domain.trading import Found, NotFoundNow, OrderState, Unknown, VenueOrder
-from sor_core.execution.evidence import judge
+from sor_core.execution.evidence import judge, unlisted
 from sor_core.execution.protocol import NotSeen, NoWord, Observation, Seen, fence_at
 from sor_core.execution.record import Absence, Attempt, AttemptState
 from sor_core.health.breaker import Evidence
@@ -19,10 +19,12 @@ from sor_core.services.context import Context
 from sor_core.services.counterparties import Counterparties
 
 ASK_TIMEOUT_S = 4.0
-ORDERS_MARGIN_MS = 3_600_000
+ORDERS_MARGIN_MS = 300_000
 FILLS_MARGIN_MS = 10_000
-"""How long before an attempt its venue's lists are read from. That of orders begins long before that
-of fills: a fill whose order is not listed proves nothing."""
+"""How long before an attempt its venue's lists are read from. That of orders begins before that of
+fills, so that few fills are of orders that are not listed; a longer list costs a venue's allowance."""
+MOST_UNLISTED = 10
+"""Orders older than the list that are asked for one by one where they fill meanwhile."""
 WATCH_S = 1.0
 """How long an answer may wait for the visibility of its orders to be measured."""
 _NOT_SHOWN = "the venue shows it no more, or not yet"
@@ -91,7 +93,10 @@ class Lookout:
         opened_at_ms = attempt.request.window.opens_at_ms
         orders = await trading.orders_since(symbol, opened_at_ms - ORDERS_MARGIN_MS, timeout_s=ASK_TIMEOUT_S)
         fills = await trading.fills_since(symbol, opened_at_ms - FILLS_MARGIN_MS, timeout_s=ASK_TIMEOUT_S)
-        return judge(attempt, venue_time_ms, orders, fills)
+        # Whatever rests in the account fills when it will: a fill is the attempt's only if its order is.
+        older = sorted(unlisted(attempt, orders, fills))[:MOST_UNLISTED]
+        found = [await trading.order(symbol, order_id, timeout_s=ASK_TIMEOUT_S) for order_id in older]
+        return judge(attempt, venue_time_ms, [*orders, *(o for o in found if o is not None)], fills)
 
     async def _with_fills(self, venue: str, order: VenueOrder) -> VenueOrder:
         """Add the fills of an order that has ended, where they are not told yet; raises `VenueError`."""

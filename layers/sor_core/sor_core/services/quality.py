@@ -1,4 +1,4 @@
-"""What the services found out, told to the metrics: ended orders, the day's notional."""
+"""What the services found out, told to the metrics: ended orders, those under review, the day's notional."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ from sor_core.metrics import (
     DAILY_NOTIONAL_USED_RATIO,
     EXECUTION_SLIPPAGE_BPS,
     ORDERS,
+    ORDERS_NEEDING_REVIEW,
     QUOTES,
     Metrics,
 )
 from sor_core.observability import Log
 from sor_core.ports_trading import LedgerError, OrderLedger
 from sor_core.settings import Settings
+
+REVIEWS_MOST = 200
+"""Counting further would tell nobody more."""
 
 
 def measure_end(metrics: Metrics, record: OrderRecord) -> None:
@@ -30,6 +34,16 @@ def measure_end(metrics: Metrics, record: OrderRecord) -> None:
         metrics.observe(EXECUTION_SLIPPAGE_BPS, float(done.slippage_bps))
     if done.savings_bps is not None:
         metrics.observe(BEST_EXECUTION_SAVINGS_BPS, float(done.savings_bps))
+
+
+async def measure_reviews(metrics: Metrics, ledger: OrderLedger, log: Log) -> None:
+    """Tell how many orders wait for a person; without a ledger nothing is told."""
+    try:
+        waiting = await ledger.under_review(limit=REVIEWS_MOST)
+    except LedgerError as error:
+        log.warning("ledger unavailable", operation="metrics", error=str(error))
+        return
+    metrics.set(ORDERS_NEEDING_REVIEW, len(waiting))
 
 
 async def measure_day(

@@ -8,10 +8,11 @@ order id, which is not one of ours, and only counted.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
 import msgspec
 
@@ -23,23 +24,25 @@ from sor_core.domain.order import Side
 from sor_core.domain.trading import Fill, VenueOrder
 from sor_core.execution.dues import utc_day
 from sor_core.execution.record import Attempt, AttemptState, OrderRecord, is_ours
-from sor_core.metrics import RECONCILIATION_FINDINGS
-from sor_core.ports_trading import OrderLedger, VenueTrading
+from sor_core.metrics import RECONCILIATION_FINDINGS, RECONCILIATION_NOT_READ
+from sor_core.ports_trading import History, LedgerError, OrderLedger, VenueTrading
 from sor_core.services.context import Context
+from sor_core.services.patience import PatientUntil
 
 DAY_MS = 86_400_000
-LIST_TIMEOUT_S = 10.0
 MOST_DAYS = 31
 """How far back a comparison may be asked for: venues' lists get long."""
-MOST_MS = 40_000
-"""No further question is begun after that long: the function ends at 60 s."""
+MOST_MS = 840_000
+"""How long the venues may be asked: the function ends at 900 s."""
 _FAR_MS = 10 * 365 * DAY_MS
 _MOST = 5000
 OLDEST_MS = 90 * DAY_MS
 """How far back an order is looked for of which there are fills today: one query a day, where there are."""
-_T = TypeVar("_T")
 SETTLING_MS = 120_000
 """Attempts as young as this may still be on their way into the lists."""
+CLOCKS_MS = 60_000
+"""An order as young as this when it began, and all that came after, is left to the next one, which goes
+back further than that: the ledger was read before the venue, and venues have clocks of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +52,19 @@ class Finding:
     venue: str
     symbol: str
     what: str
-    """``unknown_order``, ``unknown_fill``, ``filled_differs``, ``still_open``, ``exists_after_all``,
-    ``missing_at_venue`` or ``not_read``."""
+    """``unknown_order``, ``unknown_fill``, ``filled_differs``, ``still_open``, ``exists_after_all`` or
+    ``missing_at_venue``."""
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotRead:
+    """What could not be compared, because it could not be read: nothing is known of it."""
+
+    venue: str
+    symbol: str
+    """Empty for the venue's balances."""
+    why: str
 
 
 @dataclass(slots=True)
@@ -67,6 +80,8 @@ class Report:
     foreign_orders: int = 0
     """Orders at the venues that others placed with the same account."""
     findings: list[Finding] = field(default_factory=list)
+    not_read: list[NotRead] = field(default_factory=list)
+    """Where it was not compared. The next reconciliation goes back as far as this one, for their sake."""
     traded: dict[str, dict[str, Decimal]] = field(default_factory=dict)
     """By venue and asset: how our fills changed the balance, fees included."""
     balances: dict[str, Mapping[str, Balance]] = field(default_factory=dict)
@@ -78,8 +93,8 @@ class Report:
 
     @property
     def agrees(self) -> bool:
-        """Whether ledger and venues say the same."""
-        return not self.findings
+        """Whether ledger and venues say the same, in all that was to be compared."""
+        return not self.findings and not self.not_read
 
 
 class ReconciliationService:
@@ -98,22 +113,29 @@ class ReconciliationService:
         """Compare the last `days`, and the orders still open before; raises `LedgerError`.
 
         Looked at are the markets configured, those of the orders known, and `symbols`. It goes back to the
-        last report at least, so that whatever filled since explains how the balances have changed.
+        last report at least, so that whatever filled since explains how the balances have changed; where that
+        one could not read everything, as far as it did. What is found is told whatever becomes of the report.
         """
         until_ms = self._clock.now_ms()
         before = await self._report_before(until_ms)
-        since_ms = until_ms - min(days * DAY_MS, MOST_DAYS * DAY_MS)
-        report = Report(min(since_ms, before.get("until_ms", since_ms)) - SETTLING_MS, until_ms)
+        since_ms = until_ms - min(days, MOST_DAYS) * DAY_MS
+        report = Report(min(since_ms, _compared_until(before, since_ms)) - SETTLING_MS, until_ms)
         records = await self._records(report.since_ms)
+        known = _Known(self._ledger, records, report.since_ms)
         markets = sorted({*self._settings.symbols, *symbols, *(r.terms.order.symbol for r in records)})
         report.orders = sum(r.created_at_ms >= report.since_ms for r in records)
-        stop_ms = until_ms + MOST_MS
         report.compared_since_ms = before.get("until_ms", until_ms)
-        await asyncio.gather(*(self._venue(v, markets, records, report, stop_ms) for v in self._venues))
+        patience = PatientUntil(self._clock, self._sleep, until_ms + MOST_MS)
+        await asyncio.gather(*(self._venue(v, markets, known, report, patience) for v in self._venues))
         report.unexplained = _unexplained(report, before.get("balances", {}))
+        self._tell(report)
         body = msgspec.json.encode(document_of(report), order="deterministic")
         await self._ledger.keep_report(utc_day(until_ms), body)
+        return report
+
+    def _tell(self, report: Report) -> None:
         self._metrics.set(RECONCILIATION_FINDINGS, len(report.findings))
+        self._metrics.set(RECONCILIATION_NOT_READ, len(report.not_read))
         tell = self._log.info if report.agrees else self._log.warning
         tell(
             "reconciliation",
@@ -121,16 +143,12 @@ class ReconciliationService:
             attempts=report.attempts,
             foreign_orders=report.foreign_orders,
             findings=len(report.findings),
+            not_read=len(report.not_read),
         )
         for finding in report.findings:
-            self._log.warning(
-                "ledger and venue differ",
-                venue=finding.venue,
-                symbol=finding.symbol,
-                what=finding.what,
-                detail=finding.detail,
-            )
-        return report
+            self._log.warning("ledger and venue differ", **asdict(finding))
+        for missing in report.not_read:
+            self._log.warning("not read for reconciliation", **asdict(missing))
 
     async def _report_before(self, now_ms: int) -> dict[str, Any]:
         """The newest report of this UTC day or the one before."""
@@ -142,10 +160,11 @@ class ReconciliationService:
         return {}
 
     async def _records(self, since_ms: int) -> list[OrderRecord]:
-        """The orders of the time, those shortly before it, and whatever is still open."""
+        """The orders of the time, those shortly before it, and whatever is still open or under review."""
         recent = await self._ledger.orders_since(since_ms - DAY_MS)
         known = {record.order_id: record for record in recent}
-        for order_id in await self._ledger.due(self._clock.now_ms() + _FAR_MS, limit=_MOST):
+        due = await self._ledger.due(self._clock.now_ms() + _FAR_MS, limit=_MOST)
+        for order_id in (*due, *await self._ledger.under_review(limit=_MOST)):
             if order_id not in known and (record := await self._ledger.load(order_id)) is not None:
                 known[order_id] = record
         return list(known.values())
@@ -154,71 +173,105 @@ class ReconciliationService:
         self,
         venue: str,
         symbols: Sequence[Symbol],
-        records: Sequence[OrderRecord],
+        known: _Known,
         report: Report,
-        stop_ms: int,
+        patience: PatientUntil,
     ) -> None:
         """Read a venue, one question after another: it may count them."""
         trading = self._venues[venue]
         try:
-            report.balances[venue] = await self._patiently(
-                lambda: trading.balances(timeout_s=LIST_TIMEOUT_S), stop_ms
-            )
+            report.balances[venue] = await patience.ask(lambda left_s: trading.balances(timeout_s=left_s))
         except VenueError as error:
-            report.findings.append(Finding(venue, "", "not_read", f"balances: {error.failure}"))
-        for symbol in symbols:
-            try:
-                await self._market(trading, symbol, records, report, stop_ms)
-            except VenueError as error:
-                if error.failure is not VenueFailure.UNKNOWN_SYMBOL:
-                    told = f"lists: {error.failure} {error.detail}".strip()
-                    report.findings.append(Finding(venue, str(symbol), "not_read", told))
+            report.not_read.append(NotRead(venue, "", f"balances: {error.failure} {error.detail}".strip()))
+        histories = await trading.histories(symbols, report.since_ms, patience)
+        for symbol, history in histories.items():
+            if isinstance(history, History):
+                await self._market(venue, symbol, history, known, report, patience)
+            elif history.failure is not VenueFailure.UNKNOWN_SYMBOL:
+                why = f"lists: {history.failure} {history.detail}".strip()
+                report.not_read.append(NotRead(venue, str(symbol), why))
 
     async def _market(
         self,
-        trading: VenueTrading,
+        venue: str,
         symbol: Symbol,
-        records: Sequence[OrderRecord],
+        history: History,
+        known: _Known,
         report: Report,
-        stop_ms: int,
+        patience: PatientUntil,
     ) -> None:
-        since_ms = report.since_ms
-        orders = await self._patiently(
-            lambda: trading.orders_since(symbol, since_ms, timeout_s=LIST_TIMEOUT_S), stop_ms
-        )
-        fills = await self._patiently(
-            lambda: trading.fills_since(symbol, since_ms, timeout_s=LIST_TIMEOUT_S), stop_ms
-        )
-        attempts = _attempts(trading.venue, symbol, records)
+        orders = history.orders
+        fills = [fill for fill in history.fills if (fill.at_ms or 0) <= report.until_ms]
+        attempts = _attempts(venue, symbol, known.records)
         if _strange(fills, attempts, orders):  # of an order that rested long, perhaps, and has ended since
-            older = await self._ledger.orders_since(since_ms - OLDEST_MS)
-            known = {r.order_id: r for r in (*older, *records)}
-            attempts = _attempts(trading.venue, symbol, list(known.values()))
-        report.attempts += sum(a.intended_at_ms >= since_ms for a in attempts)
-        report.findings += compare(trading.venue, symbol, attempts, orders, fills, report)
-
-    async def _patiently(self, ask: Callable[[], Awaitable[_T]], stop_ms: int) -> _T:
-        """Ask again where too much was asked for the moment; raises `VenueError` where time is up."""
-        while True:
-            if self._clock.now_ms() >= stop_ms:
-                raise VenueError("", VenueFailure.TIMEOUT, "no time was left")
             try:
-                return await ask()
+                attempts = _attempts(venue, symbol, await known.long_since())
+            except LedgerError as error:  # what the other markets show is told all the same
+                report.not_read.append(NotRead(venue, str(symbol), f"ledger: {error}"))
+                return
+        if older := _strange(fills, attempts, orders):  # of others with the same account, as like as not
+            try:
+                orders = [*orders, *await self._older(venue, symbol, sorted(older), patience)]
             except VenueError as error:
-                if error.failure is not VenueFailure.RATE_LIMITED:
-                    raise
-                await self._sleep(max(1.0, min(error.retry_after_s or 0.0, 10.0)))
+                why = f"older orders: {error.failure} {error.detail}".strip()
+                report.not_read.append(NotRead(venue, str(symbol), why))
+                return
+        report.attempts += sum(a.intended_at_ms >= report.since_ms for a in attempts)
+        report.findings += compare(venue, symbol, attempts, orders, fills, report)
+
+    async def _older(
+        self, venue: str, symbol: Symbol, order_ids: Sequence[str], patience: PatientUntil
+    ) -> list[VenueOrder]:
+        """Ask for orders that are older than the list, as far as the venue shows them."""
+        trading = self._venues[venue]
+        found = [await patience.ask(partial(_asked, trading, symbol, each)) for each in order_ids]
+        return [order for order in found if order is not None]
+
+
+async def _asked(trading: VenueTrading, symbol: Symbol, order_id: str, left_s: float) -> VenueOrder | None:
+    return await trading.order(symbol, order_id, timeout_s=left_s)
+
+
+class _Known:
+    """The orders that the ledger knows of the time, and those of long before, read if they are needed."""
+
+    def __init__(self, ledger: OrderLedger, records: Sequence[OrderRecord], since_ms: int) -> None:
+        self.records = records
+        self._ledger = ledger
+        self._since_ms = since_ms
+        self._long: Sequence[OrderRecord] | None = None
+        self._reading = asyncio.Lock()
+
+    async def long_since(self) -> Sequence[OrderRecord]:
+        """Give all of `OLDEST_MS`, read once; raises `LedgerError`."""
+        async with self._reading:
+            if self._long is None:
+                older = await self._ledger.orders_since(self._since_ms - OLDEST_MS)
+                self._long = list({r.order_id: r for r in (*older, *self.records)}.values())
+        return self._long
+
+
+def _compared_until(before: Mapping[str, Any], otherwise_ms: int) -> int:
+    """From when on nothing was compared: since the report before, or since it began where it has gaps.
+
+    One that went back further for an earlier one's gaps, and has some again, is not gone back for: where
+    time is too short for a day, it is shorter still for two.
+    """
+    if not before:
+        return otherwise_ms
+    since_ms, until_ms = int(before["since_ms"]), int(before["until_ms"])
+    return since_ms if before.get("not_read") and until_ms - since_ms < 1.5 * DAY_MS else until_ms
 
 
 def _attempts(venue: str, symbol: Symbol, records: Sequence[OrderRecord]) -> list[Attempt]:
     return [a for r in records if r.terms.order.symbol == symbol for a in r.attempts if a.venue == venue]
 
 
-def _strange(fills: Sequence[Fill], attempts: Sequence[Attempt], orders: Sequence[VenueOrder]) -> bool:
-    """Whether there are fills whose order neither the ledger's time nor the venue's list has."""
+def _strange(fills: Sequence[Fill], attempts: Sequence[Attempt], orders: Sequence[VenueOrder]) -> set[str]:
+    """The orders of fills that neither the ledger's time nor the venue's list has."""
     known = {a.order.venue_order_id for a in attempts if a.order is not None}
     known |= {o.venue_order_id for o in orders}
-    return any(fill.venue_order_id not in known for fill in fills)
+    return {fill.venue_order_id for fill in fills} - known
 
 
 def compare(
@@ -234,7 +287,7 @@ def compare(
     known = {a.request.placement.client_order_id for a in attempts}
     found = [each for a in attempts if (each := _of_attempt(a, listed, report)) is not None]
     for order in orders:
-        if order.client_order_id in known:
+        if order.client_order_id in known or (order.created_at_ms or 0) > report.until_ms - CLOCKS_MS:
             continue
         if order.client_order_id is None or not is_ours(order.client_order_id):
             report.foreign_orders += 1
@@ -330,6 +383,7 @@ def document_of(report: Report) -> dict[str, Any]:
         "foreign_orders": report.foreign_orders,
         "agrees": report.agrees,
         "findings": [asdict(finding) for finding in report.findings],
+        "not_read": [asdict(missing) for missing in report.not_read],
         "traded": _texts(report.traded),
         "unexplained_balance_changes": _texts(report.unexplained),
         "balances": {

@@ -30,9 +30,16 @@ class Purpose(StrEnum):
     """Questions about the account and its orders."""
     ORDER = "order"
     """Placing and cancelling."""
+    CANCEL = "cancel"
+    """Cancelling where the venue may decide (`Rules.cancel_calls`)."""
 
 
-SHARES: Mapping[Purpose, float] = {Purpose.MARKET_DATA: 0.6, Purpose.ACCOUNT: 0.85, Purpose.ORDER: 1.0}
+SHARES: Mapping[Purpose, float] = {
+    Purpose.MARKET_DATA: 0.6,
+    Purpose.ACCOUNT: 0.85,
+    Purpose.ORDER: 1.0,
+    Purpose.CANCEL: math.inf,
+}
 """How much of a limit each purpose may see used up."""
 
 
@@ -89,6 +96,9 @@ class Rules:
     """For how long an answer tells us to send nothing at all; 0 where it does not."""
     order_calls: frozenset[tuple[str, str]]
     """Which requests (method, path) place and cancel: they are `Purpose.ORDER` whoever sends them."""
+    cancel_calls: frozenset[tuple[str, str]] = frozenset()
+    """Which requests cancel, where limits are modelled and passing one costs a refusal and no more: they
+    are counted and never held back for it, for what rests unwanted costs money. Not among `order_calls`."""
     preparing_calls: frozenset[tuple[str, str]] = frozenset()
     """Which requests only prepare new orders (balances, fees): they yield like market data, so that what
     came of earlier orders can still be asked."""
@@ -116,8 +126,8 @@ def decide(budget: Budget, purpose: Purpose, costs: Mapping[str, float], now_ms:
     )
     if wait_s > 0:
         return budget, wait_s
-    levels = {name: Level(_used(budget, name, now_ms) + cost, now_ms) for name, cost in costs.items()}
-    return replace(budget, levels={**budget.levels, **levels}), 0.0
+    used = {name: _used(budget, name, now_ms) + cost for name, cost in costs.items()}
+    return observed(budget, used, now_ms), 0.0
 
 
 def observed(budget: Budget, used: Mapping[str, float], now_ms: int) -> Budget:
@@ -193,7 +203,9 @@ class VenueBudget:
     def wait_s(self, usual: Purpose, method: str, path: str, params: Params) -> float:
         """Count a request and give 0, or give the seconds it would have to wait."""
         purpose = usual
-        if (method, path) in self._rules.order_calls:
+        if (method, path) in self._rules.cancel_calls:
+            purpose = Purpose.CANCEL
+        elif (method, path) in self._rules.order_calls:
             purpose = Purpose.ORDER
         elif (method, path) in self._rules.preparing_calls:
             purpose = Purpose.MARKET_DATA

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 from sor_core.adapters.http import Answer, NotSentError, SignedCall, VenueHttp
 from sor_core.domain.credentials import Credentials, CredentialsError, KeyUse
 from sor_core.domain.errors import VenueError, VenueFailure
 from sor_core.ports_trading import CredentialsSource
 
+_T = TypeVar("_T")
+
 
 class TimeLeft:
-    """What is left of the time given for several steps together."""
+    """What is left of the time given for several steps together (implements `ports_trading.Patience`)."""
 
     def __init__(self, venue: str, timeout_s: float) -> None:
         self._venue = venue
@@ -24,6 +27,10 @@ class TimeLeft:
     def seconds(self) -> float:
         """Never quite nothing, so that a step that comes too late fails as one that takes too long."""
         return max(0.001, self._end_s - asyncio.get_running_loop().time())
+
+    async def ask(self, question: Callable[[float], Awaitable[_T]]) -> _T:
+        """Ask once, with what is left: a page that is held up ends the list."""
+        return await question(self.seconds)
 
     @asynccontextmanager
     async def bounds(self, error: type[VenueError] = VenueError) -> AsyncIterator[None]:

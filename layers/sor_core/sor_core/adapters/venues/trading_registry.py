@@ -38,7 +38,7 @@ _MAKERS: Mapping[str, Callable[[VenueHttp, TradingParts, VenueClock], VenueTradi
     binance.VENUE: lambda http, parts, clock: BinanceTrading(http, parts.credentials, clock),
     coinbase.VENUE: lambda http, parts, clock: CoinbaseTrading(http, parts.credentials, clock, parts.new_id),
     kraken.VENUE: lambda http, parts, _clock: KrakenTrading(
-        http, parts.credentials, parts.nonces, parts.new_id
+        http, parts.credentials, parts.nonces, parts.new_id, parts.clock
     ),
 }
 

@@ -1,9 +1,9 @@
 """What Binance's codes say of an order: one table, and how it is applied.
 
-A code or a text that is not in the tables makes nobody the wiser: the outcome is unknown. So does
-every answer of status 5XX, whatever its code ("It is important to NOT treat this as a failure
-operation; the execution status is UNKNOWN", General API Information), and every answer that is not
-of the API's own form.
+A code that is not in the tables makes nobody the wiser: the outcome is unknown. With a text that is
+not, it is unknown too, or a refusal that a query has to confirm. Every answer of status 5XX leaves it
+unknown, whatever its code ("It is important to NOT treat this as a failure operation; the execution
+status is UNKNOWN", General API Information), and so does every answer that is not of the API's own form.
 """
 
 from __future__ import annotations
@@ -53,17 +53,26 @@ CODES: Mapping[int, Meaning] = {
 """Errors: codes whose number alone says it. -1008 is "try again in a few minutes" of a server that
 sheds load; with status 5XX it is unknown as everything is."""
 
-_REQUEST_CODES = range(-1199, -1099)
-"""Errors, 11xx "Request issues": found before an order is made of the request. What `CODES` does not
-name of them is INVALID_REQUEST."""
+_REQUEST_CODES = frozenset(
+    {
+        *(-1100, -1101, -1102, -1103, -1104, -1105, -1106, -1108, -1111, -1114, -1115, -1116, -1117),
+        *(-1118, -1119, -1120, -1122, -1125, -1127, -1128, -1130, -1134, -1135, -1139, -1145, -1151),
+        *(-1152, -1153, -1155, -1158, -1160, -1161, -1165, -1166, -1168, -1169, -1170, -1171, -1172),
+        *(-1173, -1174, -1175, -1176, -1177, -1178, -1179, -1180, -1181, -1182, -1183, -1184, -1185),
+        *(-1186, -1187, -1188, -1189, -1190, -1191, -1194, -1196, -1197, -1198, -1199),
+    }
+)
+"""Errors, 11xx "Request issues", those that `CODES` does not name: INVALID_REQUEST, found before an
+order is made of the request."""
 
 CODES_BY_TEXT: Mapping[int, Meaning] = {
     -1010: U.UNEXPECTED_CODE,
-    -1013: R.INVALID_REQUEST,
+    -1013: R.OTHER,
     -2010: R.OTHER,
 }
 """Errors: codes that come with many texts, which decide (`TEXTS`, or "Filter failure"), and what they
-mean with a text that is not listed. -1013 "didn't reach the matching engine"; -2010 is its refusal."""
+mean with a text that is not listed. -1013 "didn't reach the matching engine"; -2010 is its refusal.
+Neither says by itself whether it would not have been said of a second copy alone."""
 
 _FILTER_FAILURE = "Filter failure: "
 
@@ -125,7 +134,7 @@ TEXTS: Mapping[str, Meaning] = {
     "This price peg cannot be used with this order type.": R.INVALID_REQUEST,
     "IcebergQty exceeds QTY.": R.INVALID_REQUEST,
     "Unsupported order combination": R.INVALID_REQUEST,
-    "Order would trigger immediately.": R.INVALID_REQUEST,
+    "Order would trigger immediately.": R.OTHER,  # the market moves between two copies
     "The relationship of the prices for the orders is not correct.": R.INVALID_REQUEST,
     "Invalid quantity.": R.FILTER_SIZE,
     "Invalid price.": R.FILTER_PRICE,

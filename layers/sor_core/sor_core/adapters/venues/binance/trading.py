@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TypeAlias, TypeVar
 
 from sor_core.adapters.http import Answer, SignedCall, VenueHttp
@@ -10,6 +11,7 @@ from sor_core.adapters.venues.binance import answers, facts, orders, symbols
 from sor_core.adapters.venues.binance.market_data import failure
 from sor_core.adapters.venues.binance.signing import signed
 from sor_core.adapters.venues.calls import FORM, Call, failed, form, found, order_call, placed, unknown
+from sor_core.adapters.venues.histories import one_by_one
 from sor_core.adapters.venues.keys import Keys, TimeLeft, send_order
 from sor_core.adapters.venues.venue_clock import VenueClock
 from sor_core.domain.account import AccountFees, Balance
@@ -26,6 +28,7 @@ from sor_core.domain.trading import (
     Fill,
     Found,
     FrozenRequest,
+    NotFoundNow,
     OrderKind,
     OrderRef,
     Placement,
@@ -35,7 +38,7 @@ from sor_core.domain.trading import (
     SendWindow,
     VenueOrder,
 )
-from sor_core.ports_trading import CredentialsSource
+from sor_core.ports_trading import CredentialsSource, History, Patience
 
 T = TypeVar("T")
 
@@ -168,6 +171,17 @@ class BinanceTrading:
             return unknown(error)
         return found(ref, order)
 
+    async def order(self, symbol: Symbol, venue_order_id: str, *, timeout_s: float) -> VenueOrder | None:
+        """Ask *Query order* (weight 4) by Binance's id."""
+        asked = {**_of(symbol), "orderId": venue_order_id}
+        answer = await self._ask("GET", facts.ORDER_PATH, asked, timeout_s)
+        error = failure(answer)
+        if error is None:
+            return orders.parse_order(answer.body, symbol)
+        if isinstance(answers.query_refusal(answer, error), NotFoundNow):
+            return None
+        raise error
+
     async def cancel(self, ref: OrderRef, *, timeout_s: float) -> CancelOutcome:
         """Ask *Cancel order* (weight 1); the answer tells the order as it ended."""
         try:
@@ -188,14 +202,7 @@ class BinanceTrading:
 
     async def orders_since(self, symbol: Symbol, since_ms: int, *, timeout_s: float) -> Sequence[VenueOrder]:
         """Ask *All orders* (weight 20), day by day."""
-        return await self._days(
-            facts.ALL_ORDERS_PATH,
-            symbol,
-            lambda body: {int(order.venue_order_id): order for order in orders.parse_orders(body, symbol)},
-            "orderId",
-            since_ms,
-            TimeLeft(facts.VENUE, timeout_s),
-        )
+        return await self._orders(symbol, since_ms, TimeLeft(facts.VENUE, timeout_s))
 
     async def fills(self, symbol: Symbol, venue_order_id: str, *, timeout_s: float) -> Sequence[Fill]:
         """Ask *Account trade list* of the order (weight 5), page by page."""
@@ -206,14 +213,18 @@ class BinanceTrading:
 
     async def fills_since(self, symbol: Symbol, since_ms: int, *, timeout_s: float) -> Sequence[Fill]:
         """Ask *Account trade list* (weight 20), day by day."""
-        return await self._days(
-            facts.MY_TRADES_PATH,
-            symbol,
-            _fills_of(symbol),
-            "fromId",
-            since_ms,
-            TimeLeft(facts.VENUE, timeout_s),
-        )
+        return await self._fills(symbol, since_ms, TimeLeft(facts.VENUE, timeout_s))
+
+    async def histories(
+        self, symbols: Sequence[Symbol], since_ms: int, patience: Patience
+    ) -> Mapping[Symbol, History | VenueError]:
+        """Ask as `orders_since` and `fills_since`, for each symbol: there is no list of all."""
+
+        async def read(symbol: Symbol) -> History:
+            listed = await self._orders(symbol, since_ms, patience)
+            return History(listed, await self._fills(symbol, since_ms, patience))
+
+        return await one_by_one(symbols, read)
 
     async def balances(self, *, timeout_s: float) -> Mapping[str, Balance]:
         """Ask *Account information* (weight 20), without the assets of which there is nothing."""
@@ -225,6 +236,15 @@ class BinanceTrading:
         answer = await self._read(facts.COMMISSION_PATH, _of(symbol), timeout_s)
         return orders.parse_account_fees(answer.body, symbol)
 
+    async def _orders(self, symbol: Symbol, since_ms: int, patience: Patience) -> Sequence[VenueOrder]:
+        def parse(body: bytes) -> Mapping[int, VenueOrder]:
+            return {int(order.venue_order_id): order for order in orders.parse_orders(body, symbol)}
+
+        return await self._days(facts.ALL_ORDERS_PATH, symbol, parse, "orderId", since_ms, patience)
+
+    async def _fills(self, symbol: Symbol, since_ms: int, patience: Patience) -> Sequence[Fill]:
+        return await self._days(facts.MY_TRADES_PATH, symbol, _fills_of(symbol), "fromId", since_ms, patience)
+
     async def _days(
         self,
         path: str,
@@ -232,13 +252,13 @@ class BinanceTrading:
         parse: _Parse[T],
         number: str,
         since_ms: int,
-        time_left: TimeLeft,
+        patience: Patience,
     ) -> Sequence[T]:
         """Read a list from a moment until now, by the stretches of time that one request may cover."""
         listed: dict[int, T] = {}
         for start_ms in range(since_ms, max(since_ms, self._clock.now_ms()) + 1, facts.HISTORY_MS + 1):
             day = {"startTime": start_ms, "endTime": start_ms + facts.HISTORY_MS}
-            listed |= await self._pages(path, _of(symbol), day, parse, number, time_left)
+            listed |= await self._pages(path, _of(symbol), day, parse, number, patience)
         return list(listed.values())
 
     async def _pages(
@@ -248,13 +268,13 @@ class BinanceTrading:
         first: Mapping[str, str | int],
         parse: _Parse[T],
         number: str,
-        time_left: TimeLeft,
+        patience: Patience,
     ) -> dict[int, T]:
         """Read a list to its end: `first` bounds it, from a full page on the numbers of its rows do."""
         listed: dict[int, T] = {}
         asked = {**params, **first, "limit": facts.PAGE}
         while True:
-            answer = await self._read(path, asked, time_left.seconds)
+            answer = await patience.ask(partial(self._read, path, asked))
             page = parse(answer.body)
             listed |= page
             if len(page) < facts.PAGE:

@@ -98,8 +98,6 @@ HISTORY_MARGIN_MS = 60_000
 
 LIST_PAGE = 250
 FILLS_PAGE = 1000
-MOST_PAGES = 20
-"""How many pages of a list are read before it counts as not read at all."""
 
 ORDER_STATES: Mapping[str, OrderState] = {
     "PENDING": OrderState.PENDING,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -14,6 +15,7 @@ from sor_core.adapters.venues.calls import JSON, Call, failed, form, found, orde
 from sor_core.adapters.venues.coinbase import answers, facts, orders, symbols
 from sor_core.adapters.venues.coinbase.market_data import failure
 from sor_core.adapters.venues.coinbase.signing import signed
+from sor_core.adapters.venues.histories import one_by_one
 from sor_core.adapters.venues.keys import Keys, TimeLeft, send_order
 from sor_core.adapters.venues.venue_clock import VenueClock
 from sor_core.domain.account import AccountFees, Balance
@@ -42,7 +44,7 @@ from sor_core.domain.trading import (
     SendWindow,
     VenueOrder,
 )
-from sor_core.ports_trading import CredentialsSource
+from sor_core.ports_trading import CredentialsSource, History, Patience
 
 T = TypeVar("T")
 
@@ -187,6 +189,16 @@ class CoinbaseTrading:
         except VenueError as error:
             return unknown(error)
 
+    async def order(self, symbol: Symbol, venue_order_id: str, *, timeout_s: float) -> VenueOrder | None:
+        """Ask *Get Order*."""
+        answer = await self._ask(Call("GET", f"{facts.ORDER_PATH}/{venue_order_id}"), timeout_s)
+        error = failure(answer)
+        if error is None:
+            return orders.parse_order(answer.body, symbol)
+        if isinstance(answers.query_refusal(answer, error), NotFoundNow):
+            return None
+        raise error
+
     async def cancel(self, ref: OrderRef, *, timeout_s: float) -> CancelOutcome:
         """Ask *Cancel Orders*, by Coinbase's own id: where it is not known, it is looked for first."""
         time_left = TimeLeft(facts.VENUE, timeout_s)
@@ -210,29 +222,37 @@ class CoinbaseTrading:
 
     async def open_orders(self, symbol: Symbol, *, timeout_s: float) -> Sequence[VenueOrder]:
         """Ask *List Orders* with the status OPEN, page by page."""
-        return await self._orders(symbol, {"order_status": "OPEN"}, timeout_s)
+        return await self._orders(symbol, {"order_status": "OPEN"}, TimeLeft(facts.VENUE, timeout_s))
 
     async def orders_since(self, symbol: Symbol, since_ms: int, *, timeout_s: float) -> Sequence[VenueOrder]:
         """Ask *List Orders* from a start date, page by page."""
-        return await self._orders(symbol, {"start_date": _rfc3339(since_ms)}, timeout_s)
+        return await self._orders(symbol, _since(since_ms), TimeLeft(facts.VENUE, timeout_s))
 
     async def fills(self, symbol: Symbol, venue_order_id: str, *, timeout_s: float) -> Sequence[Fill]:
         """Ask *List Fills* of the order, page by page."""
-        return await self._fills(symbol, {"order_ids": venue_order_id}, timeout_s)
+        time_left = TimeLeft(facts.VENUE, timeout_s)
+        return await self._fills(symbol, {"order_ids": venue_order_id}, time_left)
 
     async def fills_since(self, symbol: Symbol, since_ms: int, *, timeout_s: float) -> Sequence[Fill]:
         """Ask *List Fills* from a moment, page by page."""
-        params = {
-            "product_ids": symbols.venue_symbol(symbol),
-            "start_sequence_timestamp": _rfc3339(since_ms),
-        }
-        return await self._fills(symbol, params, timeout_s)
+        return await self._fills(symbol, _fills_since(symbol, since_ms), TimeLeft(facts.VENUE, timeout_s))
+
+    async def histories(
+        self, symbols: Sequence[Symbol], since_ms: int, patience: Patience
+    ) -> Mapping[Symbol, History | VenueError]:
+        """Ask as `orders_since` and `fills_since`, for each symbol, as each has a cursor of its own."""
+
+        async def read(symbol: Symbol) -> History:
+            listed = await self._orders(symbol, _since(since_ms), patience)
+            return History(listed, await self._fills(symbol, _fills_since(symbol, since_ms), patience))
+
+        return await one_by_one(symbols, read)
 
     async def balances(self, *, timeout_s: float) -> Mapping[str, Balance]:
         """Ask *List Accounts*, page by page."""
         balances: Mapping[str, Balance] = {}
-        params = {"limit": facts.LIST_PAGE}
-        async for page in self._pages(facts.ACCOUNTS_PATH, params, orders.parse_balances, timeout_s):
+        params, time_left = {"limit": facts.LIST_PAGE}, TimeLeft(facts.VENUE, timeout_s)
+        async for page in self._pages(facts.ACCOUNTS_PATH, params, orders.parse_balances, time_left):
             balances = orders.merged(balances, page)
         return balances
 
@@ -242,34 +262,35 @@ class CoinbaseTrading:
         return orders.parse_account_fees((await self._read(call, timeout_s)).body, symbol)
 
     async def _look_for(self, ref: OrderRef, timeout_s: float) -> QueryOutcome:
-        since_ms = ref.sent_at_ms - facts.HISTORY_MARGIN_MS
-        async for page in self._order_pages(ref.symbol, {"start_date": _rfc3339(since_ms)}, timeout_s):
+        since = _since(ref.sent_at_ms - facts.HISTORY_MARGIN_MS)
+        async for page in self._order_pages(ref.symbol, since, TimeLeft(facts.VENUE, timeout_s)):
             for order in page:
                 if order.client_order_id == ref.client_order_id:
                     return found(ref, order)
         return NotFoundNow()
 
     async def _orders(
-        self, symbol: Symbol, params: Mapping[str, str | int], timeout_s: float
+        self, symbol: Symbol, params: Mapping[str, str | int], patience: Patience
     ) -> Sequence[VenueOrder]:
-        return [order async for page in self._order_pages(symbol, params, timeout_s) for order in page]
+        pages = self._order_pages(symbol, params, patience)
+        return [order async for page in pages for order in page]
 
     def _order_pages(
-        self, symbol: Symbol, params: Mapping[str, str | int], timeout_s: float
+        self, symbol: Symbol, params: Mapping[str, str | int], patience: Patience
     ) -> AsyncIterator[Sequence[VenueOrder]]:
         wanted = {"product_ids": symbols.venue_symbol(symbol), **params, "limit": facts.LIST_PAGE}
         return self._pages(
-            facts.ORDER_LIST_PATH, wanted, lambda body: orders.parse_orders(body, symbol), timeout_s
+            facts.ORDER_LIST_PATH, wanted, lambda body: orders.parse_orders(body, symbol), patience
         )
 
     async def _fills(
-        self, symbol: Symbol, params: Mapping[str, str | int], timeout_s: float
+        self, symbol: Symbol, params: Mapping[str, str | int], patience: Patience
     ) -> Sequence[Fill]:
         pages = self._pages(
             facts.FILLS_PATH,
             {**params, "limit": facts.FILLS_PAGE},
             lambda body: orders.parse_fills(body, symbol),
-            timeout_s,
+            patience,
         )
         return [fill async for page in pages for fill in page]
 
@@ -278,14 +299,13 @@ class CoinbaseTrading:
         path: str,
         params: Mapping[str, str | int],
         parse: Callable[[bytes], tuple[T, str]],
-        timeout_s: float,
+        patience: Patience,
     ) -> AsyncIterator[T]:
-        """Read a list to its end, or fail: half a list proves nothing."""
-        time_left = TimeLeft(facts.VENUE, timeout_s)
+        """Read a list to its end, or fail: half a list proves nothing. What bounds it is the time given."""
         cursor = ""
-        for _ in range(facts.MOST_PAGES):
+        while True:
             query = form({**params, "cursor": cursor} if cursor else params)
-            answer = await self._read(Call("GET", path, query=query), time_left.seconds)
+            answer = await patience.ask(partial(self._read, Call("GET", path, query=query)))
             page, next_cursor = parse(answer.body)
             yield page
             if not next_cursor:
@@ -295,7 +315,6 @@ class CoinbaseTrading:
                     return  # whose last page has a cursor, too
                 raise wire.malformed(facts.VENUE, "a list that goes on with the same page")
             cursor = next_cursor
-        raise wire.malformed(facts.VENUE, f"a list of more than {facts.MOST_PAGES} pages")
 
     async def _read(self, call: Call, timeout_s: float) -> Answer:
         answer = await self._ask(call, timeout_s)
@@ -317,6 +336,17 @@ class CoinbaseTrading:
 
         async with time_left.bounds():
             return await self._keys.ask(KeyUse.READ if call.method == "GET" else KeyUse.TRADE, ask)
+
+
+def _since(since_ms: int) -> dict[str, str | int]:
+    return {"start_date": _rfc3339(since_ms)}
+
+
+def _fills_since(symbol: Symbol, since_ms: int) -> dict[str, str | int]:
+    return {
+        "product_ids": symbols.venue_symbol(symbol),
+        "start_sequence_timestamp": _rfc3339(since_ms),
+    }
 
 
 def _rfc3339(at_ms: int) -> str:

@@ -138,8 +138,6 @@ when buying; `FEE_IN_QUOTE` is sent with every order. `BY_QUOTE_FLAG`: market or
 
 PAGE = 50
 """Closed orders and trades history: rows of an answer."""
-MOST_PAGES = 20
-"""How many pages of a list are read before it counts as not read at all."""
 MOST_IDS = 20
 """Query Orders Info and Query Trades Info: the most ids in a request."""
 

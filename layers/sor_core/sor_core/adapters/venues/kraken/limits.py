@@ -2,6 +2,11 @@
 
 Its headers tell nothing, so its counters are modelled, with the sizes of the account's tier
 (``SOR_KEY_TIERS``; the lowest where none is named); its refusals say that a counter is at its end.
+
+A cancel is never held back for a counter. Past a pair's threshold Kraken answers ``EOrder:Rate limit
+exceeded`` until the counter has drained; no ban is documented for that, nor what a refused cancel adds.
+So the worst of one too many is that it is sent again and new orders of its pair wait longer; the worst
+of one held back by a model that is wrong is a fill that nobody wants.
 """
 
 from __future__ import annotations
@@ -32,8 +37,8 @@ TIERS = {
 """Of a key, and of a pair, by the account's verification (both pages)."""
 
 _LEDGER_PATHS = frozenset({facts.CLOSED_ORDERS_PATH, facts.TRADES_HISTORY_PATH, facts.QUERY_TRADES_PATH})
-_CANCEL_COST = 8
-"""A cancel within five seconds of its order; an older order's costs less."""
+_CANCEL_COSTS = ((5, 8), (10, 6), (15, 5), (45, 4), (90, 2), (300, 1))
+"""A cancel within so many seconds of its order; later it costs nothing (*Spot trading rate limits*)."""
 _AWAY_S = 5.0
 """How long to stay away where it is not told."""
 _THROTTLED = facts.THROTTLED_UNTIL.rstrip(":").encode()
@@ -45,7 +50,8 @@ def costs(method: str, path: str, params: Params) -> Mapping[str, float]:  # noq
     if path == facts.ADD_ORDER_PATH:
         return {engine: 1}
     if path == facts.CANCEL_ORDER_PATH:
-        return {engine: _CANCEL_COST}
+        age_s = int(params.get("age_ms", 0)) / 1000
+        return {engine: next((cost for within_s, cost in _CANCEL_COSTS if age_s < within_s), 0)}
     if path.startswith("/0/private/"):
         return {PRIVATE: 2 if path in _LEDGER_PATHS else 1}
     return {PUBLIC: 1}
@@ -73,7 +79,8 @@ RULES = Rules(
     costs,
     observe,
     away_s,
-    order_calls=frozenset({("POST", facts.ADD_ORDER_PATH), ("POST", facts.CANCEL_ORDER_PATH)}),
+    order_calls=frozenset({("POST", facts.ADD_ORDER_PATH)}),
+    cancel_calls=frozenset({("POST", facts.CANCEL_ORDER_PATH)}),
     preparing_calls=frozenset({("POST", facts.BALANCE_PATH), ("POST", facts.FEES_PATH)}),
     tiers=TIERS,
 )

@@ -106,6 +106,21 @@ def parse_open_orders(answer: Answer, symbol: Symbol, sought: str | None = None)
     return _orders(result(answer, _OPEN).open, symbol, sought)
 
 
+def rows_of_open_orders(answer: Answer) -> int:
+    """Count the orders of *Get Open Orders*, whichever their pairs."""
+    return len(result(answer, _OPEN).open)
+
+
+def rows_of_closed_orders(answer: Answer) -> int:
+    """Count the orders of a page of *Get Closed Orders*, whichever their pairs."""
+    return len(result(answer, _CLOSED).closed)
+
+
+def rows_of_trades(answer: Answer) -> int:
+    """Count the trades of a page of *Get Trades History*, whichever their pairs."""
+    return len(result(answer, _TRADES).trades)
+
+
 def parse_closed_orders(
     answer: Answer, symbol: Symbol, sought: str | None = None
 ) -> tuple[list[VenueOrder], int]:

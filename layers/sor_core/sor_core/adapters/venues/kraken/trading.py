@@ -7,14 +7,15 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
 
 from sor_core.adapters.http import Answer, NotSentError, VenueHttp
-from sor_core.adapters.venues import wire
+from sor_core.adapters.venues.budget import Params
 from sor_core.adapters.venues.calls import FORM, Call, failed, form, found, order_call, placed, unknown
+from sor_core.adapters.venues.histories import one_by_one
 from sor_core.adapters.venues.keys import Keys, TimeLeft
-from sor_core.adapters.venues.kraken import answers, facts, orders, symbols
+from sor_core.adapters.venues.kraken import answers, facts, lists, orders, symbols
 from sor_core.adapters.venues.kraken.signing import signed
+from sor_core.clock import Clock
 from sor_core.domain.account import AccountFees, Balance
 from sor_core.domain.credentials import Credentials, KeyUse
 from sor_core.domain.errors import VenueError, VenueFailure
@@ -39,9 +40,7 @@ from sor_core.domain.trading import (
     VenueOrder,
 )
 from sor_core.ports import StateError
-from sor_core.ports_trading import CredentialsSource, Nonces
-
-T = TypeVar("T")
+from sor_core.ports_trading import CredentialsSource, History, Nonces, Patience
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME_IN_FORCE = {
@@ -52,7 +51,7 @@ _TIME_IN_FORCE = {
 }
 _LOOK_FOR_TURN_EVERY_S = 0.02
 _END_TURN_S = 0.5
-_TURN_MARGIN_MS = 500
+TURN_MARGIN_MS = 500
 """How much longer than its request may take a turn is taken for, should its holder die."""
 
 
@@ -104,6 +103,8 @@ class KrakenTrading:
         Shared by all that use the keys.
     new_owner
         Gives random texts, each once: who has a turn.
+    clock
+        Ours.
     """
 
     def __init__(
@@ -112,11 +113,14 @@ class KrakenTrading:
         credentials: CredentialsSource,
         nonces: Nonces,
         new_owner: Callable[[], str],
+        clock: Clock,
     ) -> None:
         self._http = http
         self._keys = Keys(credentials, facts.VENUE, answers.is_auth_refusal)
         self._nonces = nonces
         self._new_owner = new_owner
+        self._clock = clock
+        self._told: dict[str, dict[str, Fill]] = {}
 
     @property
     def venue(self) -> str:
@@ -158,7 +162,7 @@ class KrakenTrading:
         try:
             async with time_left.bounds(NotSentError):
                 credentials = await self._keys.get(KeyUse.TRADE)
-            async with self._turn(credentials, time_left) as nonce:
+            async with self._turn(credentials, time_left, not_after_ms) as nonce:
                 signed_call = self._keys.sign(lambda: signed(call, credentials, nonce))
                 answer = await self._http.send_once(
                     signed_call, timeout_s=time_left.seconds, not_after_ms=not_after_ms
@@ -179,12 +183,19 @@ class KrakenTrading:
             return unknown(error)
         return NotFoundNow() if queried is None else found(ref, queried[0])
 
+    async def order(self, symbol: Symbol, venue_order_id: str, *, timeout_s: float) -> VenueOrder | None:
+        """Ask *Query Orders Info*."""
+        queried = await self._queried(symbol, venue_order_id, TimeLeft(facts.VENUE, timeout_s))
+        return None if queried is None else queried[0]
+
     async def cancel(self, ref: OrderRef, *, timeout_s: float) -> CancelOutcome:
         """Ask *Cancel Order*, by Kraken's id or the client order id."""
         named = {"cl_ord_id": ref.client_order_id}
         if ref.venue_order_id is not None:
             named = {"txid": ref.venue_order_id}
-        counted_by = {"pair": symbols.venue_symbol(ref.symbol)}
+        # By our clock, not Kraken's: a second more or less does not matter to the model.
+        age_ms = self._clock.now_ms() - ref.sent_at_ms
+        counted_by: Params = {"pair": symbols.venue_symbol(ref.symbol), "age_ms": age_ms}
         time_left = TimeLeft(facts.VENUE, timeout_s)
         try:
             answer = await self._ask(
@@ -201,45 +212,49 @@ class KrakenTrading:
 
     async def orders_since(self, symbol: Symbol, since_ms: int, *, timeout_s: float) -> Sequence[VenueOrder]:
         """Ask *Get Open Orders*, then *Get Closed Orders* page by page: what ends meanwhile is in both."""
-        time_left = TimeLeft(facts.VENUE, timeout_s)
-        answer = await self._ask(facts.OPEN_ORDERS_PATH, {}, time_left)
-        is_open = {order.venue_order_id: order for order in orders.parse_open_orders(answer, symbol)}
-        pages = self._pages(
-            facts.CLOSED_ORDERS_PATH,
-            {"start": since_ms // 1000 - 1, "closetime": "open"},
-            lambda page: orders.parse_closed_orders(page, symbol),
-            time_left,
-        )
-        ended = {order.venue_order_id: order async for page in pages for order in page}
-        return [
-            order
-            for order in {**is_open, **ended}.values()
-            if order.created_at_ms is None or order.created_at_ms >= since_ms
-        ]
+        listed = await lists.order_lists(self._page, since_ms, TimeLeft(facts.VENUE, timeout_s))
+        return listed.of(symbol)
 
     async def fills(self, symbol: Symbol, venue_order_id: str, *, timeout_s: float) -> Sequence[Fill]:
-        """Ask *Query Orders Info* for the ids of the order's trades, then *Query Trades Info*."""
+        """Ask *Query Orders Info* for the ids of the order's trades, then *Query Trades Info*.
+
+        What was told before a list broke off is kept: 20 trades cost 2 of the 15 that the lowest tier
+        has, so that one of more than 80 or so is read in several looks, or never.
+        """
         time_left = TimeLeft(facts.VENUE, timeout_s)
         queried = await self._queried(symbol, venue_order_id, time_left)
         if queried is None:
             raise VenueError(facts.VENUE, VenueFailure.REFUSED, "no such order is visible")
         order, trade_ids = queried
-        listed: list[Fill] = []
-        for start in range(0, len(trade_ids), facts.MOST_IDS):
-            params = {"txid": ",".join(trade_ids[start : start + facts.MOST_IDS])}
+        told = self._told.setdefault(venue_order_id, {})
+        missing = [trade_id for trade_id in trade_ids if trade_id not in told]
+        for start in range(0, len(missing), facts.MOST_IDS):
+            params = {"txid": ",".join(missing[start : start + facts.MOST_IDS])}
             answer = await self._ask(facts.QUERY_TRADES_PATH, params, time_left)
-            listed += orders.parse_queried_trades(answer, order, orders.fee_asset(order))
-        return listed
+            listed = orders.parse_queried_trades(answer, order, orders.fee_asset(order))
+            told.update((fill.fill_id, fill) for fill in listed)
+        self._told.pop(venue_order_id, None)
+        return [told[trade_id] for trade_id in trade_ids if trade_id in told]
 
     async def fills_since(self, symbol: Symbol, since_ms: int, *, timeout_s: float) -> Sequence[Fill]:
         """Ask *Get Trades History*, page by page."""
-        pages = self._pages(
-            facts.TRADES_HISTORY_PATH,
-            {"start": since_ms // 1000 - 1},
-            lambda page: orders.parse_trades(page, symbol),
-            TimeLeft(facts.VENUE, timeout_s),
-        )
-        return [fill async for page in pages for fill in page if (fill.at_ms or since_ms) >= since_ms]
+        listed = await lists.trade_lists(self._page, since_ms, TimeLeft(facts.VENUE, timeout_s))
+        return listed.of(symbol)
+
+    async def histories(
+        self, symbols: Sequence[Symbol], since_ms: int, patience: Patience
+    ) -> Mapping[Symbol, History | VenueError]:
+        """Ask as `orders_since` and `fills_since`, once for all pairs."""
+        try:
+            listed_orders = await lists.order_lists(self._page, since_ms, patience)
+            listed_trades = await lists.trade_lists(self._page, since_ms, patience)
+        except VenueError as error:
+            return dict.fromkeys(symbols, error)
+
+        async def read(symbol: Symbol) -> History:
+            return History(listed_orders.of(symbol), listed_trades.of(symbol))
+
+        return await one_by_one(symbols, read)
 
     async def balances(self, *, timeout_s: float) -> Mapping[str, Balance]:
         """Ask *Get Extended Balance*."""
@@ -269,33 +284,14 @@ class KrakenTrading:
             if order.client_order_id == ref.client_order_id:
                 return found(ref, order)
         start = (ref.sent_at_ms - facts.HISTORY_MARGIN_MS) // 1000
-        pages = self._pages(
-            facts.CLOSED_ORDERS_PATH,
-            {**named, "start": start},
-            lambda page: orders.parse_closed_orders(page, ref.symbol, ref.client_order_id),
-            time_left,
-        )
-        async for page in pages:
-            for order in page:
+        async for page in lists.closed_orders(self._page, {**named, "start": start}, time_left):
+            for order in orders.parse_closed_orders(page, ref.symbol, ref.client_order_id)[0]:
                 if order.client_order_id == ref.client_order_id:
                     return found(ref, order)
         return NotFoundNow()
 
-    async def _pages(
-        self,
-        path: str,
-        params: Mapping[str, str | int],
-        parse: Callable[[Answer], tuple[T, int]],
-        time_left: TimeLeft,
-    ) -> AsyncIterator[T]:
-        """Read a list to its end, or fail: half a list proves nothing."""
-        for number in range(facts.MOST_PAGES):
-            answer = await self._ask(path, {**params, "ofs": number * facts.PAGE}, time_left)
-            page, rows = parse(answer)
-            yield page
-            if rows < facts.PAGE:
-                return
-        raise wire.malformed(facts.VENUE, f"a list of more than {facts.MOST_PAGES} pages")
+    async def _page(self, path: str, params: Mapping[str, str | int], timeout_s: float) -> Answer:
+        return await self._ask(path, params, TimeLeft(facts.VENUE, timeout_s))
 
     async def _ask(
         self,
@@ -345,20 +341,26 @@ class KrakenTrading:
         yield nonce
 
     @asynccontextmanager
-    async def _turn(self, credentials: Credentials, time_left: TimeLeft) -> AsyncIterator[int]:
+    async def _turn(
+        self, credentials: Credentials, time_left: TimeLeft, not_after_ms: int | None = None
+    ) -> AsyncIterator[int]:
         """Wait for the key's turn and take it with a nonce; raises `NotSentError` if it does not come.
 
         A higher nonce that arrives first makes Kraken refuse a lower one: two requests of one key on
-        their way at once can overtake each other, whoever counts.
+        their way at once can overtake each other, whoever counts. An order does not wait past the
+        moment `not_after_ms` (our clock) from which it may not leave: it may go elsewhere.
         """
         owner, key_id = self._new_owner(), credentials.key_id
         try:
             async with time_left.bounds(NotSentError):
                 while True:
-                    for_ms = round(time_left.seconds * 1000) + _TURN_MARGIN_MS
+                    for_ms = round(time_left.seconds * 1000) + TURN_MARGIN_MS
                     nonce = await self._nonces.take_turn(key_id, owner, for_ms=for_ms)
                     if nonce is not None:
                         break
+                    # Between two looks, never in one: a turn taken by a look cut short has no owner.
+                    if not_after_ms is not None and self._clock.now_ms() >= not_after_ms:
+                        raise NotSentError(facts.VENUE, VenueFailure.TIMEOUT, "another has the key's turn")
                     await asyncio.sleep(_LOOK_FOR_TURN_EVERY_S)
         except StateError as error:
             raise _without_nonce(error) from error
