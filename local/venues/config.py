@@ -14,7 +14,7 @@ from local.venues.recorded import Recording, RecordingError, read_recording
 DEFAULT_PORT = 8006
 DEFAULT_SEED = 20_240_808
 _FEES = "SOR_TAKER_FEES_BPS"
-_FEE_BPS = re.compile(r"[0-9]{1,3}(\.[0-9]{1,6})?", re.ASCII)
+_FEE_BPS = re.compile(r"[0-9]{1,3}(\.[0-9]{1,18})?", re.ASCII)
 _LAST_PORT = 65_535
 _LONGEST_SEED = 18
 
@@ -88,7 +88,7 @@ def taker_rates(environment: Mapping[str, str]) -> Mapping[str, Decimal]:
     """
     rates = {}
     for pair in filter(None, (environment.get(_FEES) or "").split(",")):
-        venue, _, fee_bps = pair.strip().partition("=")
+        venue, fee_bps = map(str.strip, pair.partition("=")[::2])
         if not _FEE_BPS.fullmatch(fee_bps):
             raise _unexpected(environment, _FEES, "venue=bps pairs such as binance=7.5,kraken=26")
         rates[venue] = Decimal(fee_bps) / 10_000

@@ -3,6 +3,8 @@
 place -> settle -> duplicate? -> match -> hold -> fills -> rest or end
 |
 refuse: nothing has changed
+
+In one file, for an order, the balances it holds and its fills change together or not at all.
 """
 
 from __future__ import annotations

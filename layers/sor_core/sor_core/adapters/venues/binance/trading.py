@@ -162,19 +162,19 @@ class BinanceTrading:
     async def query(self, ref: OrderRef, *, timeout_s: float) -> QueryOutcome:
         """Ask *Query order* (weight 4): -2013 says that there is none now."""
         try:
-            answer = await self._ask("GET", facts.ORDER_PATH, _named(ref), timeout_s)
-            error = failure(answer)
-            if error is not None:
-                return answers.query_refusal(answer, error)
-            order = orders.parse_order(answer.body, ref.symbol)
+            order = await self._order(_named(ref), ref.symbol, timeout_s)
         except VenueError as error:
             return unknown(error)
-        return found(ref, order)
+        return NotFoundNow() if order is None else found(ref, order)
 
     async def order(self, symbol: Symbol, venue_order_id: str, *, timeout_s: float) -> VenueOrder | None:
         """Ask *Query order* (weight 4) by Binance's id."""
-        asked = {**_of(symbol), "orderId": venue_order_id}
-        answer = await self._ask("GET", facts.ORDER_PATH, asked, timeout_s)
+        return await self._order({**_of(symbol), "orderId": venue_order_id}, symbol, timeout_s)
+
+    async def _order(
+        self, named: Mapping[str, str | int], symbol: Symbol, timeout_s: float
+    ) -> VenueOrder | None:
+        answer = await self._ask("GET", facts.ORDER_PATH, named, timeout_s)
         error = failure(answer)
         if error is None:
             return orders.parse_order(answer.body, symbol)

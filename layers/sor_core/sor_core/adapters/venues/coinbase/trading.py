@@ -180,14 +180,10 @@ class CoinbaseTrading:
         try:
             if ref.venue_order_id is None:
                 return await self._look_for(ref, timeout_s)
-            path = f"{facts.ORDER_PATH}/{ref.venue_order_id}"
-            answer = await self._ask(Call("GET", path), timeout_s)
-            error = failure(answer)
-            if error is not None:
-                return answers.query_refusal(answer, error)
-            return found(ref, orders.parse_order(answer.body, ref.symbol))
+            order = await self.order(ref.symbol, ref.venue_order_id, timeout_s=timeout_s)
         except VenueError as error:
             return unknown(error)
+        return NotFoundNow() if order is None else found(ref, order)
 
     async def order(self, symbol: Symbol, venue_order_id: str, *, timeout_s: float) -> VenueOrder | None:
         """Ask *Get Order*."""
